@@ -559,7 +559,7 @@ _WORKERS = (
     ),
     Break(
         "an attempt does not find what the last one left",
-        (Edit(f"{_QUEUE}.queries:about", "if task.flags & CHECKPOINTED:", "if False:"),),
+        (Edit(f"{_QUEUE}.queries:about", "if flags & CHECKPOINTED else", "if False else"),),
         ("test_what_an_attempt_left_outlives_its_worker_and_the_leader",),
     ),
     Break(

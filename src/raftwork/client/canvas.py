@@ -102,7 +102,7 @@ class Signature(Canvas):
                 after = leaves(before)
             else:
                 args = (before, *args)
-        return builder.add(self.task.as_node(), args, self.kwargs, after, self.how)
+        return builder.add(builder.call_of(self.task), args, self.kwargs, after, self.how)
 
     def __repr__(self) -> str:
         given = [*map(repr, self.args), *(f"{k}={v!r}" for k, v in self.kwargs.items())]

@@ -147,7 +147,7 @@ class Flow:
         carries_on = checked_on_error(on_error) == "continue"
         waits = [self._own(node).ref._replace(tolerant=carries_on) for node in after]
         self._tolerant = carries_on
-        ref = self._builder.add(task.as_node(), args, kwargs, waits)
+        ref = self._builder.add(self._builder.call_of(task), args, kwargs, waits)
         if compensate is not None:
             put_undo(self._builder, ref, compensate)
         node = self._builder.nodes[ref.at]

@@ -28,6 +28,7 @@ from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder
 
 if TYPE_CHECKING:
+    from raftwork.client.canvas import Callee
     from raftwork.client.task import Registry
 
 _REST: Final = "let a task add the rest by current().spawn or replace"
@@ -98,6 +99,15 @@ class GraphBuilder:
         self._callbacks: list[tuple[Node, EdgeKind]] = []
         #: What undoes a node: the place of that, the call, and whether it is given its value.
         self._undo: list[tuple[int, Node, EdgeKind]] = []
+        #: By the identity of the task, which is kept so that no other one gets it.
+        self._calls: dict[int, tuple[Callee, Call]] = {}
+
+    def call_of(self, task: "Callee") -> Call:
+        """What is to be known of a task; asked once of each, as many nodes may be of one."""
+        known = self._calls.get(id(task))
+        if known is None:
+            known = self._calls[id(task)] = task, task.as_node()
+        return known[1]
 
     def add(
         self,
@@ -133,8 +143,8 @@ class GraphBuilder:
         how: Mapping[str, object],
     ) -> bytes:
         """Checked and packed as for an enqueue, with a reference where a value is to stand."""
-        args = cast("list[object]", slots.marked(list(args)))
-        kwargs = cast("dict[str, object]", slots.marked(dict(kwargs)))
+        args = [slots.marked(each) for each in args]
+        kwargs = {key: slots.marked(each) for key, each in kwargs.items()}
         if "map" in how:
             args = call.items(args, how["map"])
         else:

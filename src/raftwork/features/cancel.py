@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Running
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Feature
-    from raftwork.features.lifecycle import Entering
 
 #: Rows that one entry looks at; some 5 ms of a replica's time if it cancels all of them.
 _PART = 500
@@ -257,10 +256,6 @@ def asked_to_end(view: "View", flags: int, due: int) -> list[Reason]:
     return [Reason("cancelling", f"its code was asked to end, and is ended {instant(view, due)}")]
 
 
-def _enters(_ledger: "Ledger", _spec: object, _task: "Entering") -> None:
-    """None enters like that."""
-
-
 def _ended(ledger: "Ledger", seq: int, _flags: int) -> None:
     ledger.drop_timer(_grace_ends(ledger, seq), _GRACE_TIMER, seq)
 
@@ -275,6 +270,6 @@ def feature() -> "Feature":
         rules=[change(CancelTasks, _check, _answer)],
         transitions=[transition(CancelSome, _cancel)],
         budget=Budget(requests=_CANCELS_MAX),
-        lifecycles=[Lifecycle(CANCELLING, _enters, _ended)],
+        lifecycles=[Lifecycle(CANCELLING, ended=_ended)],
         timers=[TimerKind(_GRACE_TIMER, _grace_over)],
     )

@@ -49,7 +49,7 @@ from raftwork.features.task_batch import (
 )
 from raftwork.features.task_row import BLOCKED, PENDING, SCHEDULED
 from raftwork.features.unique_keys import Fate, Planned
-from raftwork.features.waiting import wait
+from raftwork.features.waiting import Ready, wait
 from raftwork.messages import (
     Spec,
 )
@@ -363,32 +363,48 @@ def _enter(ledger: "Ledger", command: Admit, spec: Spec, row: Row, effects: list
 def enter(
     ledger: "Ledger", spec: Spec, packed: bytes, task: Entering, effects: list[Effect]
 ) -> None:
-    """A new task, for which there is room: the capabilities have their say, and it is stored."""
-    for lifecycle in ledger.lifecycles:
-        lifecycle.enters(ledger, spec, task)
-    seq = ledger.seq = task.seq
-    waits = task.due <= ledger.time and not task.blocked
-    phase = BLOCKED if task.blocked else PENDING if waits else SCHEDULED
-    queue = ledger.touch(spec.queue)
-    ledger.db.execute(
-        _INSERT_OTHER,
-        (
-            *(seq, task.id, task.crc, queue.number, task.key, packed, task.payload, phase),
-            *(None if waits else task.due, task.flags, task.place, task.lane, task.created),
-            *(task.gates, task.extras.tenant, task.open, task.flow, task.parent),
-        ),
-    )
-    queue.bytes += len(task.payload)
-    ledger.unfinished += 1
-    if task.blocked:
-        queue.blocked += 1
-    elif waits:
-        queue.queued += 1
-        for waiting in wait(ledger, [(queue.number, seq, task.flags)]):
-            effects += waiting
-    else:
-        queue.scheduled += 1
-        ledger.next_retry = min(ledger.next_retry, task.due)
+    """A new task, for which there is room; its number is the next one."""
+    ledger.seq = task.seq
+    enter_all(ledger, [(spec, packed, task)], effects)
+
+
+def enter_all(
+    ledger: "Ledger", tasks: Sequence[tuple[Spec, bytes, Entering]], effects: list[Effect]
+) -> None:
+    """New tasks, for which there is room: the capabilities have their say, and they are stored.
+
+    Each with its Spec, and that packed; their numbers are taken already.
+    """
+    rows: list[tuple[object, ...]] = []
+    ready: list[Ready] = []
+    for spec, packed, task in tasks:
+        for enters in ledger.enters:
+            enters(ledger, spec, task)
+        queue = ledger.touch(spec.queue)
+        queue.bytes += len(task.payload)
+        due: int | None = task.due
+        if task.blocked:
+            phase, due = BLOCKED, task.due or None
+            queue.blocked += 1
+        elif task.due <= ledger.time:
+            phase, due = PENDING, None
+            queue.queued += 1
+            ready.append((queue.number, task.seq, task.flags))
+        else:
+            phase = SCHEDULED
+            queue.scheduled += 1
+            ledger.next_retry = min(ledger.next_retry, task.due)
+        rows.append(
+            (
+                *(task.seq, task.id, task.crc, queue.number, task.key, packed, task.payload),
+                *(phase, due, task.flags, task.place, task.lane, task.created, task.gates),
+                *(task.extras.tenant, task.open, task.flow, task.parent),
+            )
+        )
+    ledger.unfinished += len(rows)
+    ledger.db.executemany(_INSERT_OTHER, rows)
+    for waiting in wait(ledger, ready):
+        effects += waiting
 
 
 def _begin(

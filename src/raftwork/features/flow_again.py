@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from zlib import crc32
 
 from raftwork.errors import ProtocolError, QueueFull, UnknownTask
+from raftwork.features import edges
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room, enter
 from raftwork.features.flow_nodes import meets
@@ -49,7 +50,6 @@ _NODES = """SELECT task.seq, phase, state, due, length(body), key, tenant, code,
 _EDGES = """SELECT dst, slot, src, kind FROM json_each(?) CROSS JOIN edge ON dst = value
     ORDER BY dst, slot"""
 _SAID = "INSERT INTO signal SELECT ?, name, 0, value FROM signal WHERE flow = ? AND seq = 0"
-_ADD_EDGE = "INSERT INTO edge VALUES (?, ?, ?, ?, ?)"
 _PIN = "UPDATE task SET due = NULL WHERE seq = ?"
 _COUNTS = "UPDATE flow SET nodes = ?, edges = ? WHERE number = ?"
 _OPEN = "UPDATE task SET open = ?, flow = ? WHERE seq = ?"
@@ -135,10 +135,11 @@ def _again(ledger: "Ledger", command: FlowAgain, effects: list[Effect]) -> Done:
     for at, node in enumerate(again, 1):
         numbers[node.seq] = flow + at
     states = {node.seq: node.state for node in nodes}
-    edges, unmet = _edges(ledger, [*(node.seq for node in again), old], numbers, states)
+    unmet, met = _edges(ledger, [*(node.seq for node in again), old], numbers, states)
     ledger.db.execute(_SAID, (flow, old))
-    _enter(ledger, again, old, flow, numbers, ids, unmet, effects)
-    _add(ledger, flow, [numbers[node.seq] for node in again], edges)
+    _enter(ledger, again, old, flow, numbers, ids, Counter(dst for dst, *_ in unmet), effects)
+    edges.add(ledger, unmet, met)
+    _add(ledger, flow, [numbers[node.seq] for node in again], len(unmet) + len(met))
     _share(ledger, flow, shared)
     return Done()
 
@@ -168,21 +169,16 @@ def _check_room(ledger: "Ledger", again: list[_Node], new: str, ids: list[str]) 
         check_room(ledger, queue, payloads)
 
 
-#: Destination, slot, source, kind, whether it is met.
-_Edge = tuple[int, int, int, int, int]
-
-
 def _edges(
     ledger: "Ledger", dsts: list[int], numbers: "Mapping[int, int]", states: "Mapping[int, int]"
-) -> tuple[list[_Edge], Counter[int]]:
-    """The edges to these, between the new numbers; and how many of each are unmet."""
-    edges: list[_Edge] = []
-    unmet = Counter[int]()
+) -> tuple[list[edges.Edge], list[edges.Edge]]:
+    """The edges to these, between the new numbers: those that are unmet, and the others."""
+    unmet: list[edges.Edge] = []
+    met: list[edges.Edge] = []
     for dst, slot, src, kind in list(ledger.db.execute(_EDGES, (str(dsts),))):
         waits = src in numbers or not meets(kind, states[src])
-        edges.append((numbers[dst], slot, numbers.get(src, src), kind, not waits))
-        unmet[dst] += waits
-    return edges, unmet
+        (unmet if waits else met).append((numbers[dst], slot, numbers.get(src, src), kind))
+    return unmet, met
 
 
 def _enter(
@@ -197,7 +193,8 @@ def _enter(
 ) -> None:
     """The nodes that have no value."""
     for node in again:
-        seq, count, spec = numbers[node.seq], unmet[node.seq], decode_spec(node.spec)
+        seq, spec = numbers[node.seq], decode_spec(node.spec)
+        count = unmet[seq]
         if node.code:
             extras = Extras(tenant=node.tenant, tags=tags_of(ledger, node.seq))
             task = Entering(seq, ids[node.seq], 0, node.payload, node.key, extras, ledger.time)
@@ -215,13 +212,12 @@ def _enter(
             ledger.links.ready.append(seq)
 
 
-def _add(ledger: "Ledger", flow: int, seqs: list[int], edges: list[_Edge]) -> None:
+def _add(ledger: "Ledger", flow: int, seqs: list[int], edge_count: int) -> None:
     """The nodes that are new, and the edges, are the new flow's."""
-    ledger.db.executemany(_ADD_EDGE, edges)
     ledger.db.execute(_OPEN, (len(seqs), flow, flow))
-    ledger.db.execute(_COUNTS, (len(seqs), len(edges), flow))
+    ledger.db.execute(_COUNTS, (len(seqs), edge_count, flow))
     ledger.links.nodes += len(seqs)
-    ledger.links.edges += len(edges)
+    ledger.links.edges += edge_count
     ledger.db.executemany("INSERT INTO node VALUES (?, ?, 1)", [(flow, seq) for seq in seqs])
 
 

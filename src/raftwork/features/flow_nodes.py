@@ -4,7 +4,7 @@
    the entry in which the task that it comes from has its outcome, for no retry and no loss of that
    is one. What waits for nothing more is released in that entry; whoever's edge cannot be met any
    more is cancelled in it, and so on.
-2. An entry meets so many edges. What is left stays due, as a timer, for the entries that follow.
+2. An entry takes so many steps. What is left stays due, as a timer, for the entries that follow.
 3. A row without code (WITHOUT_CODE) has its outcome once it waits for nothing: a join, whose value
    is made of others'; a flow, which waits for the end of all its nodes; a task that was replaced.
 4. Values are not copied to those that wait: they are read where a task is handed out. So a node's
@@ -24,8 +24,8 @@ from raftwork.features.effects import Settled
 from raftwork.features.flow_graph import INPUT_BYTES_MAX, EdgeKind
 from raftwork.features.history import ending
 from raftwork.features.signal_rows import stop_watch, watch
-from raftwork.features.task_row import FINISHED, SCHEDULED, WITHOUT_CODE
-from raftwork.features.waiting import end_unstarted, give_places, unstarted, wait
+from raftwork.features.task_row import FINISHED, PENDING, SCHEDULED, WITHOUT_CODE
+from raftwork.features.waiting import Place, end_unstarted, unstarted, wait_at
 from raftwork.messages import (
     Cancelled,
     CancelReason,
@@ -38,13 +38,19 @@ from raftwork.messages.failures import InputsTooLarge
 from raftwork.messages.flow_values import joined, packed_input
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from raftwork.broker.machine.state import Ledger
     from raftwork.features.effects import Effect
 
-#: Edges that one entry meets, some 5 us each.
-EDGES_A_TURN = 1_000
+#: Steps of one entry, some 2 us each: an edge that is met is one, a task that is released or
+#: cancelled by it two more.
+STEPS_AN_ENTRY = 3_000
+_STEPS_A_TASK: Final = 2
+# Plain numbers: a flow of ten thousand nodes asks these of each of its edges.
+_SUCCEEDED: Final = State.SUCCEEDED.value
+_NEEDS_END: Final = EdgeKind.NEEDS_END.value
+_NEEDS_FAILURE: Final = EdgeKind.NEEDS_FAILURE.value
 #: Ids that are kept in memory.
 _IDS_MAX: Final = 1_000
 #: Kinds of timers; the ref is a task that has ended, or a flow (flow_ends.py).
@@ -57,17 +63,16 @@ _NO_TEMPLATE = encode_failure(OutcomeMalformed("what its value is made of cannot
 _UPSTREAM = encode_failure(Cancelled(CancelReason.UPSTREAM))
 
 # In the order of their numbers, whatever the query's plan.
-_OUT = """SELECT src, dst, slot, kind FROM json_each(?) CROSS JOIN edge ON edge.src = value
-    WHERE met = 0 ORDER BY src, dst, slot LIMIT ?"""
-_MEET = "UPDATE edge SET met = 1 WHERE dst = ? AND slot = ?"
-_STATES = "SELECT seq, state FROM json_each(?) CROSS JOIN task ON task.seq = value"
-_WAITING = """SELECT seq, phase, queue, flags, due, flow, open
+_OUT = """SELECT src, dst, slot, kind FROM unmet WHERE src IN (SELECT value FROM json_each(?))
+    ORDER BY src, dst, slot LIMIT ?"""
+_MEET = """DELETE FROM unmet WHERE src IN (SELECT value FROM json_each(?))
+    AND (src, dst, slot) <= (?, ?, ?)"""
+_WAITING = """SELECT seq, phase, queue, flags, due, flow, open, lane, task.key, gates
     FROM json_each(?) CROSS JOIN task ON task.seq = value
     WHERE phase IN (5, 6) ORDER BY seq"""
 _MET = "UPDATE task SET open = open - ? WHERE seq = ?"
 _ENDED = """SELECT seq, flow, state, length(body)
-    FROM json_each(?) CROSS JOIN task ON task.seq = value
-    WHERE flow != 0 AND flow != seq ORDER BY seq"""
+    FROM json_each(?) CROSS JOIN task ON task.seq = value ORDER BY seq"""
 _PIN = "UPDATE task SET due = NULL WHERE seq = ?"
 _COUNT = """UPDATE flow SET failed = failed + ?, first = CASE first WHEN 0 THEN ? ELSE first END,
     pinned = pinned + ?, pinned_bytes = pinned_bytes + ? WHERE number = ?"""
@@ -84,24 +89,28 @@ _OPEN = "SELECT open FROM task WHERE seq = ?"
 _PHASE = "SELECT phase FROM task WHERE seq = ?"
 _ROW = "SELECT seq, id, queue, spec, flags, flow FROM task WHERE seq = ? AND phase = ?"
 _TEMPLATE = "SELECT body FROM task WHERE seq = ?"
-_IN = """SELECT slot, kind, src, state, CASE WHEN kind & 4 THEN body ELSE x'' END
-    FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ? ORDER BY slot"""
+_IN = """SELECT dst, slot, state, body FROM edge CROSS JOIN task ON task.seq = src
+    WHERE dst IN (SELECT value FROM json_each(?)) AND kind & 4 ORDER BY dst, slot"""
 _IN_STATES = """SELECT kind, src, state FROM edge CROSS JOIN task ON task.seq = src
     WHERE dst = ? ORDER BY slot"""
 _IN_BYTES = """SELECT coalesce(sum(length(body)), 0)
     FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ? AND kind & 4"""
-_OF = "SELECT flow, parent FROM task WHERE seq = ?"
-_PUSH_BYTES = """SELECT coalesce(sum(length(task.body)), 0)
-        + (SELECT length(body) FROM task WHERE seq = ?1)
-    FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ?1 AND kind & 4"""
-_RELEASE = "UPDATE task SET phase = ?, due = ? WHERE seq = ?"
+_OF = "SELECT seq, flow, task.parent FROM json_each(?) CROSS JOIN task ON task.seq = value"
+_TOO_LARGE = """SELECT seq, size FROM (
+        SELECT seq, length(body) + coalesce((
+            SELECT sum(length(input.body)) FROM edge CROSS JOIN task AS input ON input.seq = src
+            WHERE dst = task.seq AND kind & 4
+        ), 0) AS size
+        FROM json_each(?) CROSS JOIN task ON task.seq = value
+    ) WHERE size > ? ORDER BY seq"""
+_RELEASE = "UPDATE task SET phase = ?, due = ?, place = ?, open = 0 WHERE seq = ?"
 
 
 def meets(kind: int, state: int) -> bool:
     """Whether an edge of this kind is met by a task with this outcome."""
-    if kind & EdgeKind.NEEDS_END:
+    if kind & _NEEDS_END:
         return True
-    return (state == State.SUCCEEDED) != bool(kind & EdgeKind.NEEDS_FAILURE)
+    return (state == _SUCCEEDED) != bool(kind & _NEEDS_FAILURE)
 
 
 # ---- at the end of an entry ---------------------------------------------------------------------
@@ -119,25 +128,45 @@ def settled(ledger: Ledger, seq: int, state: State, _effects: list[Effect]) -> N
 
 def go_on(ledger: Ledger, effects: list[Effect]) -> None:
     """Carry out what follows from the outcomes of this entry, and from those outcomes, in turn."""
-    links, left = ledger.links, EDGES_A_TURN
+    links, left = ledger.links, STEPS_AN_ENTRY
     while links.waiting:
         ended, links.ended = sorted(links.ended), []
         unfired, links.unfired = links.unfired, []
         ready, links.ready = links.ready, []
-        for flow in _count(ledger, ended):
+        sources = _sources(ledger, {*ended, *unfired})
+        for flow in _count(ledger, [sources[seq] for seq in ended]):
             _end_flow(ledger, flow, effects)
         for seq in ready:
             _end_join(ledger, seq, effects)
-        if ended or unfired:
-            left -= _fire(ledger, sorted({*ended, *unfired}), max(0, left), effects)
+        if sources:
+            left -= _fire(ledger, sources, max(0, left), effects)
 
 
-def _count(ledger: Ledger, ended: Sequence[int]) -> list[int]:
-    """Count these in their flows, keep their results; the flows that wait for nothing more."""
+class _Source(NamedTuple):
+    """A task that has its outcome."""
+
+    seq: int
+    flow: int
+    state: int
+    size: int  # bytes of its result
+
+
+def _sources(ledger: Ledger, seqs: Iterable[int]) -> dict[int, _Source]:
+    """These, by their numbers, in the order of those."""
+    rows = ledger.db.execute(_ENDED, (str(sorted(seqs)),)) if seqs else ()
+    return {row[0]: _Source(*row) for row in rows}
+
+
+def _count(ledger: Ledger, ended: Sequence[_Source]) -> list[int]:
+    """Count these in their flows; the flows that wait for nothing more.
+
+    Their results are kept, as their rows say (history.py).
+    """
     over: list[int] = []
     flows: dict[int, list[tuple[int, int, int]]] = {}
-    for seq, flow, state, size in ledger.db.execute(_ENDED, (str(ended),)) if ended else ():
-        flows.setdefault(flow, []).append((seq, state, size))
+    for seq, flow, state, size in ended:
+        if flow and flow != seq:
+            flows.setdefault(flow, []).append((seq, state, size))
     for flow, nodes in flows.items():
         if flow < 0:  # they are what is to run once it has ended
             _callbacks_ended(ledger, -flow, len(nodes))
@@ -145,7 +174,6 @@ def _count(ledger: Ledger, ended: Sequence[int]) -> list[int]:
         ((count,),) = ledger.db.execute(_OPEN, (flow,))
         failed = [seq for seq, state, _ in nodes if state != State.SUCCEEDED]
         size = sum(size for *_, size in nodes)
-        ledger.db.executemany(_PIN, [(seq,) for seq, *_ in nodes])
         pinned = (len(nodes), size)
         ledger.db.execute(_COUNT, (len(failed), next(iter(failed), 0), *pinned, flow))
         ledger.db.execute(_MET, (len(nodes), flow))
@@ -167,24 +195,41 @@ def keep(ledger: Ledger, count: int, size: int) -> None:
 # ---- edges --------------------------------------------------------------------------------------
 
 
-def _fire(ledger: Ledger, sources: Sequence[int], limit: int, effects: list[Effect]) -> int:
-    """Meet up to `limit` edges of tasks that have ended, and leave the rest due."""
-    edges: list[tuple[int, int, int, int]] = list(
-        ledger.db.execute(_OUT, (str(sources), limit + 1))
-    )
-    if not edges:
-        return 0
-    if len(edges) > limit:
-        after = edges.pop()[0]
+def _fire(ledger: Ledger, sources: Mapping[int, _Source], limit: int, effects: list[Effect]) -> int:
+    """Meet edges of tasks that have ended, in `limit` steps, and leave the rest due; the steps."""
+    asked = str([*sources])
+    edges: list[_Out] = list(ledger.db.execute(_OUT, (asked, limit + 1)))
+    count, steps = _within(edges, limit)
+    if count < len(edges):
+        after = edges[count][0]
         for seq in sources:
             if seq >= after:
                 ledger.set_timer(ledger.time, FIRE, seq)
-    states = dict(ledger.db.execute(_STATES, (str(sources),)))
-    ledger.db.executemany(_MEET, [(dst, slot) for _, dst, slot, _ in edges])
+    edges = edges[:count]
+    if not edges:
+        return steps
+    ledger.db.execute(_MEET, (asked, *edges[-1][:3]))
     met = Counter(dst for _, dst, *_ in edges)
-    broken = {dst for src, dst, _, kind in edges if not meets(kind, states[src])}
+    broken = {dst for src, dst, _, kind in edges if not meets(kind, sources[src].state)}
     _go_further(ledger, met, broken, effects)
-    return len(edges)
+    return steps
+
+
+#: A row of `unmet`.
+_Out = tuple[int, int, int, int]
+
+
+def _within(edges: Sequence[_Out], limit: int) -> tuple[int, int]:
+    """How many of these edges may be met in `limit` steps, and in how many that is."""
+    met = set[int]()
+    steps = 0
+    for count, (_, dst, _, _) in enumerate(edges):
+        more = 1 if dst in met else 1 + _STEPS_A_TASK
+        if steps + more > limit:
+            return count, steps
+        steps += more
+        met.add(dst)
+    return len(edges), steps
 
 
 def fire(ledger: Ledger, seqs: Sequence[int], _effects: list[Effect]) -> None:
@@ -196,51 +241,79 @@ def _go_further(
     ledger: Ledger, met: Mapping[int, int], broken: set[int], effects: list[Effect]
 ) -> None:
     """So many edges to each of these are met; of those in `broken` one never will be."""
-    rows = list(ledger.db.execute(_WAITING, (str(sorted(met)),)))
+    rows = [
+        row
+        for row in map(_Waiting._make, list(ledger.db.execute(_WAITING, (str(sorted(met)),))))
+        if row.flow != row.seq  # a flow ends with its nodes
+    ]
+    free = [
+        row
+        for row in rows
+        if row.seq not in broken and row.open == met[row.seq] and row.phase != WITHOUT_CODE
+    ]
+    freed = {row.seq for row in free}
     ledger.db.executemany(
-        _MET, [(met[seq], seq) for seq, *_, flow, _ in rows if seq not in broken and flow != seq]
+        _MET,
+        [(met[row.seq], row.seq) for row in rows if row.seq not in broken and row.seq not in freed],
     )
     cancelled: list[int] = []
-    free: list[tuple[int, int, int, int]] = []
-    for seq, phase, queue, flags, due, flow, count in rows:
-        if flow == seq:
-            continue  # a flow ends with its nodes
-        if phase == WITHOUT_CODE:
-            if seq in broken or count == met[seq]:
-                _end_join(ledger, seq, effects)
-            elif count == met[seq] + 1:
-                watch(ledger, seq)
-        elif seq in broken:
-            cancelled.append(seq)
-        elif count == met[seq]:
-            free.append((seq, queue, flags, due or 0))
+    for row in rows:
+        if row.phase == WITHOUT_CODE:
+            if row.seq in broken or row.open == met[row.seq]:
+                _end_join(ledger, row.seq, effects)
+            elif row.open == met[row.seq] + 1:
+                watch(ledger, row.seq)
+        elif row.seq in broken:
+            cancelled.append(row.seq)
     effects += end_unstarted(ledger, unstarted(ledger, cancelled), State.CANCELLED, _UPSTREAM)
     _release(ledger, free, effects)
 
 
-def _release(
-    ledger: Ledger, tasks: Sequence[tuple[int, int, int, int]], effects: list[Effect]
-) -> None:
-    """These, (number, queue, flags, due), wait for other tasks no more."""
-    places: list[tuple[int, int, int]] = []
-    for seq, number, flags, due in tasks:
-        ((size,),) = ledger.db.execute(_PUSH_BYTES, (seq,))
-        if size > INPUT_BYTES_MAX:
-            failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
-            effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)
+class _Waiting(NamedTuple):
+    """A task, or a row without code, that waits for others."""
+
+    seq: int
+    phase: int
+    queue: int
+    flags: int
+    due: int | None
+    flow: int
+    open: int
+    lane: int
+    key: str
+    gates: str
+
+
+def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -> None:
+    """These wait for other tasks no more.
+
+    They have waited, so each is in a lane, and takes its place there unless it is for later.
+    """
+    if not tasks:
+        return
+    asked = str([task.seq for task in tasks])
+    large = dict(ledger.db.execute(_TOO_LARGE, (asked, INPUT_BYTES_MAX)))
+    for seq, size in large.items():
+        failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
+        effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)
+    released: list[tuple[int, int | None, int, int]] = []
+    places: list[Place] = []
+    for seq, _, number, flags, due, _, _, lane, key, gates in tasks:
+        if seq in large:
             continue
         queue = ledger.touch(ledger.numbered[number].name)
         queue.blocked -= 1
-        if due > ledger.time:
+        if due and due > ledger.time:
             queue.scheduled += 1
-            ledger.db.execute(_RELEASE, (SCHEDULED, due, seq))
+            released.append((SCHEDULED, due, 0, seq))
             ledger.next_retry = min(ledger.next_retry, due)
         else:
             queue.queued += 1
-            ledger.db.execute(_RELEASE, (0, None, seq))
-            places.append((number, seq, flags))
-    give_places(ledger, [(seq, flags) for _, seq, flags in places])
-    for waiting in wait(ledger, places):
+            ledger.seq += 1
+            released.append((PENDING, None, ledger.seq, seq))
+            places.append(Place(number, seq, flags, lane, ledger.seq, key, gates))
+    ledger.db.executemany(_RELEASE, released)
+    for waiting in wait_at(ledger, places):
         effects += waiting
 
 
@@ -311,7 +384,7 @@ def _outcome(ledger: Ledger, row: Row) -> tuple[State, bytes]:
         return State.FAILED, encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
     ((template,),) = ledger.db.execute(_TEMPLATE, (row.seq,))
     try:
-        return State.SUCCEEDED, joined(template, dict(inputs(ledger, row.seq)))
+        return State.SUCCEEDED, joined(template, dict(inputs(ledger, [row.seq])[row.seq]))
     except BadMessage:  # another kind of client's; it must not stop a replica
         return State.FAILED, _NO_TEMPLATE
 
@@ -365,13 +438,12 @@ def end_without_code(
 # ---- questions ----------------------------------------------------------------------------------
 
 
-def inputs(ledger: Ledger, seq: int) -> list[tuple[int, bytes]]:
-    """What the edges to a task bring: slots, with packed values."""
-    return [
-        (slot, packed_input(State(state), body))
-        for slot, kind, _, state, body in list(ledger.db.execute(_IN, (seq,)))
-        if kind & EdgeKind.CARRIES
-    ]
+def inputs(ledger: Ledger, seqs: Sequence[int]) -> dict[int, list[tuple[int, bytes]]]:
+    """What the edges to tasks bring, by the tasks' numbers: slots, with packed values."""
+    found: dict[int, list[tuple[int, bytes]]] = {seq: [] for seq in seqs}
+    for dst, slot, state, body in list(ledger.db.execute(_IN, (str(list(seqs)),))):
+        found[dst].append((slot, packed_input(State(state), body)))
+    return found
 
 
 def has_ended(ledger: Ledger, flow: int) -> bool:
@@ -386,10 +458,13 @@ def keeps_children(ledger: Ledger, flow: int) -> bool:
     return not flow or (row is not None and not row[0])
 
 
-def flow_of(ledger: Ledger, seq: int) -> tuple[str, str]:
-    """The ids of a task's flow, and of the task that made it; empty where there is none."""
-    flow, parent = ledger.db.execute(_OF, (seq,)).get
-    return _id(ledger, abs(flow)), _id(ledger, parent)
+def flows_of(ledger: Ledger, seqs: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Of tasks the ids of their flows, and of the tasks that made them; empty where there is none.
+
+    By the tasks' numbers.
+    """
+    rows: list[tuple[int, int, int]] = list(ledger.db.execute(_OF, (str(list(seqs)),)))
+    return {seq: (_id(ledger, abs(flow)), _id(ledger, parent)) for seq, flow, parent in rows}
 
 
 def _id(ledger: Ledger, seq: int) -> str:

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from zlib import crc32
 
 from raftwork.errors import BadMessage, ProtocolError, QueueFull
-from raftwork.features import flow_ends, flow_nodes
+from raftwork.features import edges, flow_ends, flow_nodes
 from raftwork.features.broadcasts import expanded, has_broadcast, workers_for
 from raftwork.features.effects import Done, Effect
-from raftwork.features.enqueue import check_room, enter
+from raftwork.features.enqueue import check_room, enter, enter_all
 from raftwork.features.flow_graph import (
     CheckedGraph,
     Node,
     check_graph,
-    kind_of,
+    edges_to,
     read_graph,
-    source,
 )
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
@@ -51,7 +50,6 @@ _JOIN = Spec("join", "")
 
 _INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body, phase, flags, created,
     open, flow, parent) VALUES (?, ?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?)"""
-_EDGE = "INSERT INTO edge VALUES (?, ?, ?, ?, 0)"
 
 
 # ---- records ------------------------------------------------------------------------------------
@@ -191,6 +189,7 @@ def check_growth(ledger: "Ledger", graph: CheckedGraph) -> None:
 
 def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
     graph = read_graph(command.graph, ledger.settings)
+    read_graph.cache_clear()  # it may be large
     if _is_stored(ledger, command):
         return Done()
     age, window = ledger.time - command.created, ledger.settings.enqueue_window
@@ -239,7 +238,7 @@ def enter_callbacks(
     if not graph.callbacks:
         return
     flow, places = seqs[-1], [*seqs]
-    edges: list[tuple[int, int, int, int]] = []
+    linked: list[edges.Edge] = []
     starts = [crc32(packed) for packed in graph.packed]
     for node, id_ in zip(graph.callbacks, ids, strict=True):
         spec, seq = graph.specs[node.spec - 1], ledger.seq + 1
@@ -248,17 +247,14 @@ def enter_callbacks(
         task = Entering(seq, id_, crc, node.payload, node.key, node.extras, created)
         task.flags, task.flow, task.open, task.blocked = LINKED, -flow, len(node.inputs), True
         enter(ledger, spec, graph.packed[node.spec - 1], task, effects)
-        edges += (
-            (seq, slot, places[source(edge)], kind_of(edge).value)
-            for slot, edge in enumerate(node.inputs)
-        )
-    ledger.db.executemany(_EDGE, edges)
+        linked += edges_to(seq, node.inputs, places)
+    edges.add_to_new(ledger, linked)
     counts = (len(graph.callbacks), flow)
     ledger.db.execute("UPDATE flow SET callbacks = callbacks + ? WHERE number = ?", counts)
     ledger.db.executemany(
         "INSERT INTO node VALUES (?, ?, 0)", [(-flow, seq) for seq in places[len(seqs) :]]
     )
-    _counted(ledger, flow, len(graph.callbacks), len(edges))
+    _counted(ledger, flow, len(graph.callbacks), len(linked))
 
 
 def open_flow(ledger: "Ledger", flow: int, *, siblings: bool) -> None:
@@ -281,15 +277,14 @@ def enter_nodes(
     effects: list[Effect],
 ) -> list[int]:
     """Put all nodes of a graph in but the last, with their edges; returns their numbers."""
-    seqs: list[int] = []
+    seqs = list(range(ledger.seq + 1, ledger.seq + len(graph.nodes)))
+    ledger.seq += len(seqs)
+    tasks: list[tuple[Spec, bytes, Entering]] = []
     awaited: list[tuple[int, Node]] = []
     starts = [crc32(packed) for packed in graph.packed]
-    for at, (node, id_) in enumerate(zip(graph.nodes[:-1], ids, strict=True)):
-        seq = ledger.seq + 1
-        seqs.append(seq)
+    for at, (node, id_, seq) in enumerate(zip(graph.nodes[:-1], ids, seqs, strict=True)):
         spec = graph.spec(node)
         if spec is None:
-            ledger.seq = seq
             insert_row(ledger, seq, id_, 0, _JOIN, node.payload, created)
             count = len(node.inputs) + bool(node.signal)
             ledger.db.execute(
@@ -306,17 +301,16 @@ def enter_nodes(
         task.flags, task.flow, task.parent = LINKED, flow, parent
         task.open, task.blocked = len(node.inputs), bool(node.inputs)
         task.worker = graph.pins.get(at, "")
-        enter(ledger, spec, graph.packed[node.spec - 1], task, effects)
-    edges = [
-        (dst, slot, seqs[source(edge)], kind_of(edge).value)
-        for node, dst in zip(graph.nodes, seqs, strict=False)
-        for slot, edge in enumerate(node.inputs)
-    ]
-    ledger.db.executemany(_EDGE, edges)
+        tasks.append((spec, graph.packed[node.spec - 1], task))
+    enter_all(ledger, tasks, effects)
+    linked: list[edges.Edge] = []
+    for node, dst in zip(graph.nodes[:-1], seqs, strict=True):
+        linked += edges_to(dst, node.inputs, seqs)
+    edges.add_to_new(ledger, linked)
     if flow:
         ledger.db.executemany("INSERT INTO node VALUES (?, ?, 1)", [(flow, seq) for seq in seqs])
         ledger.db.execute("UPDATE task SET open = open + ? WHERE seq = ?", (len(seqs), flow))
-        _counted(ledger, flow, len(seqs), len(edges))
+        _counted(ledger, flow, len(seqs), len(linked))
     for seq, node in awaited:
         await_signal(ledger, flow, seq, node.signal, node.timeout)
     return seqs
@@ -326,13 +320,10 @@ def add_edges(
     ledger: "Ledger", dst: int, inputs: Iterable[int], seqs: Sequence[int], first: int = 0
 ) -> None:
     """Edges to a row without code; its `open` is the caller's. `first` is the first one's slot."""
-    edges = [
-        (dst, slot, seqs[source(edge)], kind_of(edge).value)
-        for slot, edge in enumerate(inputs, first)
-    ]
-    ledger.db.executemany(_EDGE, edges)
+    linked = edges_to(dst, inputs, seqs, first)
+    edges.add(ledger, linked)
     ((flow,),) = ledger.db.execute("SELECT flow FROM task WHERE seq = ?", (dst,))
-    _counted(ledger, flow, 0, len(edges))
+    _counted(ledger, flow, 0, len(linked))
 
 
 def add_sinks(ledger: "Ledger", flow: int, seqs: Sequence[int]) -> None:
@@ -340,7 +331,7 @@ def add_sinks(ledger: "Ledger", flow: int, seqs: Sequence[int]) -> None:
     first = ledger.db.execute(
         "SELECT coalesce(max(slot) + 1, 0) FROM edge WHERE dst = ?", (flow,)
     ).get
-    ledger.db.executemany(_EDGE, [(flow, first + at, seq, 0) for at, seq in enumerate(seqs)])
+    edges.add(ledger, [(flow, first + at, seq, 0) for at, seq in enumerate(seqs)])
     _counted(ledger, flow, 0, len(seqs))
 
 

@@ -31,9 +31,11 @@ ATTEMPTS_MAX: Final = 20
 #: Characters of an error.
 ERROR_MAX: Final = 200
 
-_SET = "UPDATE task SET phase = ?1, due = ?2, state = ?3, spec = x'', body = ?4"
+# A node's result is kept as long as its flow has not ended (flow_nodes.py): `due` is none then.
+_SET = "UPDATE task SET phase = ?1, due = %s, state = ?3, spec = x'', body = ?4"
+_DUE = "CASE WHEN flow > 0 AND flow != seq THEN NULL ELSE ?2 END"
 _HISTORY = ", named = ?5, ran_on = ?6, ended_at = ?7, run_ms = ?8, attempt = ?9"
-_END = (f"{_SET} WHERE seq = ?10", f"{_SET}{_HISTORY} WHERE seq = ?10")
+_END = (f"{_SET % '?2'} WHERE seq = ?10", f"{_SET % _DUE}{_HISTORY} WHERE seq = ?10")
 _NOTE = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?)"
 _TRIM = "DELETE FROM attempt WHERE seq = ? AND number <= ?"
 

@@ -70,6 +70,14 @@ class Lifecycle(NamedTuple):
     buried: Callable[[Ledger, Sequence[int]], None] = lambda _ledger, _seqs: None
 
 
+def entering(
+    lifecycles: Sequence[Lifecycle],
+) -> tuple[Callable[[Ledger, Spec, Entering], None], ...]:
+    """What is to be called for a new task, without what would do nothing."""
+    nothing = Lifecycle(0).enters
+    return tuple(each.enters for each in lifecycles if each.enters is not nothing)
+
+
 class Hooks(NamedTuple):
     """What is to be called for tasks of the same flags, without what would do nothing."""
 

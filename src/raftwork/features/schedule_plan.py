@@ -121,7 +121,9 @@ def merged(fields: Fields, over: Fields) -> Fields:
 
 def plan_of(declared: bytes, override: bytes) -> Plan:
     """What holds of a schedule."""
-    said = merged(decode_fields(declared), decode_fields(override))
+    said = decode_fields(declared)
+    if override:
+        said = merged(said, decode_fields(override))
     values: list[Any] = [a if b is None else b for a, b in zip(Plan(), said, strict=True)]
     return Plan(*values)
 

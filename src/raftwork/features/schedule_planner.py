@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 GRACE_MS = 10_000
 #: Calendars asked in one turn: some 2 ms.
 _LOOKS: Final = 20
+#: A tick that may be no nearer than that waits for its look while others have their turns, ms.
+_SOON_MS: Final = 500
 #: Ticks of an outage counted in one turn: some 2 ms.
 _STEPS: Final = 200
 #: To begin with one costs as much as so many of them.
@@ -109,16 +111,20 @@ class SchedulePlanner:
         self._later: list[tuple[int, int]] = []
         self._next: dict[int, _Next] = {}
         self._passed = deque[_Passed]()
-        #: No further entry before.
-        self._fires_at = 0
+        #: No further entry before, and no further look at what does not tick soon.
+        self._fires_at = self._looks_at = 0
         self._troubles: list[str] = []
 
     @property
     def wake_at(self) -> int | None:
         """See Chore."""
-        if self._todo or self._passed:
+        if self._passed:
             return self._view.time
-        return max(self._later[0][0], self._fires_at) if self._later else None
+        look = self._next_look
+        if not self._later:
+            return look
+        due = max(self._later[0][0], self._fires_at)
+        return due if look is None else min(look, due)
 
     def follow(self, effect: Effect) -> None:
         """See Chore."""
@@ -129,8 +135,10 @@ class SchedulePlanner:
     def commands(self) -> Sequence[Command]:
         """See Chore."""
         time = self._view.time
-        for _ in range(min(_LOOKS, len(self._todo))):
-            self._look(heappop(self._todo)[1])
+        if (look := self._next_look) is not None and look <= time:
+            for _ in range(min(_LOOKS, len(self._todo))):
+                self._look(heappop(self._todo)[1])
+            self._looks_at = time + _PAUSE_MS
         if not self._passed and time < self._fires_at:
             return ()
         ticks = self._count_passed(time)
@@ -147,6 +155,17 @@ class SchedulePlanner:
         return out
 
     # ---- what is next ---------------------------------------------------------------------------
+
+    @property
+    def _next_look(self) -> int | None:
+        """When to look at schedules again; None if there are none to be looked at.
+
+        After ten thousand have ticked together, all are to be looked at, and all have time.
+        """
+        if not self._todo:
+            return None
+        time = self._view.time
+        return time if self._todo[0][0] <= time + _SOON_MS else max(time, self._looks_at)
 
     def _look(self, number: int) -> None:
         """Compute what a schedule does next."""

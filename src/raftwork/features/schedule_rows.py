@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import QueueFull, UnknownSchedule
@@ -67,6 +68,12 @@ class Row(NamedTuple):
 
 _PUT: Final = """INSERT OR REPLACE INTO schedule
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+# By itself, as `_PUT` would write the index of ids, too.
+_TICKED: Final = """UPDATE schedule SET decided = ?, next = ?, last = ?, fired = ?, overlap = ?,
+    late = ?, paused_ticks = ?, full = ? WHERE number = ?"""
+_ticked = attrgetter(
+    *("decided", "next", "last", "fired", "overlap", "late", "paused_ticks", "full", "number")
+)
 
 
 class Schedules:
@@ -125,6 +132,11 @@ class Schedules:
         self._db.execute(_PUT, row)
         self.count += old is None
         self.bytes += row.size - (old.size if old is not None else 0)
+        effects.append(ScheduleMoved(row.number, row.next))
+
+    def ticked(self, row: Row, effects: list[Effect]) -> None:
+        """It has ticked, or ticks of it were missed, and it is like this from now on."""
+        self._db.execute(_TICKED, _ticked(row))
         effects.append(ScheduleMoved(row.number, row.next))
 
     def drop(self, row: Row, effects: list[Effect]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum, auto
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
@@ -109,7 +110,7 @@ def _tick(ledger: Ledger, row: Row, tick: Tick, effects: list[Effect]) -> None:
         now = counted(now, fate)._replace(late=row.late + tick.late)
         if plan.limit and now.fired >= plan.limit:
             now = now._replace(next=0)
-    ledger.schedules.put(now, row, effects)
+    ledger.schedules.ticked(now, effects)
 
 
 def counted(row: Row, fate: TickFate) -> Row:
@@ -127,9 +128,15 @@ def counted(row: Row, fate: TickFate) -> Row:
 
 def tick_id(schedule: str, tick: int) -> str:
     """The id of a tick's task, such as `nightly@2027-03-28T01:30:00Z`."""
+    return f"{schedule}@{_instant(tick)}"
+
+
+@lru_cache(maxsize=64)
+def _instant(tick: int) -> str:
+    """Many schedules tick at one."""
     seconds, ms = divmod(tick, 1000)
     at = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{schedule}@{at}{f'.{ms:03}' if ms else ''}Z"
+    return f"{at}{f'.{ms:03}' if ms else ''}Z"
 
 
 def make(
@@ -147,10 +154,10 @@ def make(
     room = _ROOM.get(overlap)
     if room is not None and len(unfinished(ledger, row.number, room + 1)) > room:
         return TickFate.OVERLAP
-    spec, key = decode_spec(plan.spec), ""
+    spec, packed, key = decode_spec(plan.spec), plan.spec, ""
     if overlap not in (Overlap.SKIP, Overlap.ALLOW):
         spec, key = in_order(spec), f"schedule:{row.id}"
-    packed = encode_spec(spec)
+        packed = encode_spec(spec)
     extras = plan.more()
     task: TaskRow = (id_, crc32(plan.payload, crc32(packed)), plan.payload, key, extras)
     planned = unique_keys.plan(ledger, spec, [task])

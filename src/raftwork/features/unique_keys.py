@@ -287,7 +287,7 @@ def _promote(ledger: Ledger, key: Key) -> None:
     ((id_, number, due, packed),) = ledger.db.execute(
         "SELECT id, queue, due, spec FROM task WHERE seq = ?", (key.next,)
     )
-    due = max(due, key.until, ledger.time)
+    due = max(due or 0, key.until, ledger.time)
     ledger.db.execute(
         "UPDATE task SET phase = ?, due = ? WHERE seq = ?", (SCHEDULED, due, key.next)
     )

@@ -35,7 +35,6 @@ _WAIT = "INSERT INTO waiting VALUES (?, ?)"
 _WAIT_IN_LANE = "INSERT INTO laned VALUES (?, ?, ?)"
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq BETWEEN ? AND ?"
 _LEAVE_LANE = "DELETE FROM laned WHERE lane = ? AND place = ?"
-_PLACE = "SELECT lane, CASE place WHEN 0 THEN seq ELSE place END, key FROM task WHERE seq = ?"
 _PLACES = """SELECT queue, seq, 0, 0, 0, task.key, ''
     FROM json_each(?) CROSS JOIN task ON task.seq = value"""
 _PLACES_TWO = """SELECT queue, seq, flags, lane, CASE place WHEN 0 THEN seq ELSE place END,
@@ -117,20 +116,32 @@ def wait(ledger: Ledger, tasks: Sequence[Ready]) -> list[list[Requeued]]:
     names = ledger.numbered
     if len(ordinary) == len(tasks):
         return [[Requeued(names[queue].name, seq)] for queue, seq in ordinary]
+    laned = iter(wait_at(ledger, places(ledger, [seq for _, seq, flags in tasks if flags & LANED])))
     return [
-        _wait_in_lane(ledger, queue, seq, flags)
-        if flags & LANED
-        else [Requeued(names[queue].name, seq)]
+        next(laned) if flags & LANED else [Requeued(names[queue].name, seq)]
         for queue, seq, flags in tasks
     ]
 
 
-def _wait_in_lane(ledger: Ledger, queue: int, seq: int, flags: int) -> list[Requeued]:
-    lane, place, key = ledger.db.execute(_PLACE, (seq,)).get
-    if flags & ORDERED and not key_order.is_first(ledger, queue, key, place, seq):
-        return []
-    ledger.db.execute(_WAIT_IN_LANE, (lane, place, seq))
-    return [Requeued(ledger.numbered[queue].name, seq, lane, place)]
+def wait_at(ledger: Ledger, places: Sequence[Place]) -> list[list[Requeued]]:
+    """As `wait`, of tasks in lanes whose places are known."""
+    names = ledger.numbered
+    first = [
+        not at.flags & ORDERED or key_order.is_first(ledger, at.queue, at.key, at.place, at.seq)
+        for at in places
+    ]
+    ledger.db.executemany(
+        _WAIT_IN_LANE,
+        [
+            (at.lane, at.place, at.seq)
+            for at, is_first in zip(places, first, strict=True)
+            if is_first
+        ],
+    )
+    return [
+        [Requeued(names[at.queue].name, at.seq, at.lane, at.place)] if is_first else []
+        for at, is_first in zip(places, first, strict=True)
+    ]
 
 
 def let_in(ledger: Ledger, queue: int, seq: int, lane: int, place: int) -> Requeued:

@@ -38,7 +38,9 @@ _BEFORE_IN_LANE = """SELECT count(*) FROM
 _IN_LANE = "SELECT EXISTS (SELECT 1 FROM laned WHERE lane = ? AND place = ?)"
 _FAILURES = "SELECT failures, losses FROM task WHERE seq = ?"
 _FIRST_OPEN = """SELECT task.id FROM
-    (SELECT src FROM edge WHERE dst = ? AND met = 0 UNION SELECT seq FROM node WHERE flow = ?)
+    (SELECT edge.src FROM edge CROSS JOIN unmet
+        ON unmet.src = edge.src AND unmet.dst = edge.dst AND unmet.slot = edge.slot
+        WHERE edge.dst = ? UNION SELECT seq FROM node WHERE flow = ?)
     JOIN task ON task.seq = src WHERE state = 0 ORDER BY src LIMIT ?"""
 _SIGNAL = """SELECT name FROM task JOIN signal ON signal.flow = task.flow AND signal.seq = task.seq
     WHERE task.seq = ?"""

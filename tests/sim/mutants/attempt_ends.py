@@ -35,8 +35,8 @@ _RAFT = (
     _mutant(
         "an attempt does not find what the last one left",
         f"{_BROKER}.machine.queries:about",
-        "if task.flags & CHECKPOINTED:",
-        "if False:",
+        "if flags & CHECKPOINTED else",
+        "if False else",
         seeds=20,
     ),
     _mutant(

@@ -60,7 +60,7 @@ FLOWS = tuple(
             "an edge is met twice",
             Edit(
                 f"{_NODES}:_fire",
-                "    ledger.db.executemany(_MEET, [(dst, slot) for _, dst, slot, _ in edges])\n",
+                "    ledger.db.execute(_MEET, (asked, *edges[-1][:3]))\n",
                 "",
             ),
             20,
@@ -78,28 +78,26 @@ FLOWS = tuple(
             "values by the order of the tasks' numbers",
             Edit(
                 f"{_NODES}:inputs",
-                "    return [\n        (slot, packed_input(State(state), body))\n"
-                "        for slot, kind, _, state, body in list(ledger.db.execute(_IN, (seq,)))"
-                "\n",
-                "    rows = list(ledger.db.execute(_IN, (seq,)))\n"
-                "    slots = [row[0] for row in rows]\n"
-                "    rows = sorted(rows, key=lambda row: row[2])\n"
-                "    return [\n        (slot, packed_input(State(state), body))\n"
-                "        for slot, (_, kind, _, state, body) in zip(slots, rows)\n",
+                "    for dst, slot, state, body in list(ledger.db.execute(_IN, (str(list(seqs)),)))"
+                ":\n",
+                "    asked = (str(list(seqs)),)\n"
+                "    rows = list(ledger.db.execute(_IN, asked))\n"
+                "    others = list(ledger.db.execute(_IN.replace('slot', 'src'), asked))\n"
+                "    for (dst, slot, *_), (_, _, state, body) in zip(rows, others):\n",
             ),
             20,
         ),
         (
             "what waits for a failure runs",
-            Edit(f"{_NODES}:meets", "if kind & EdgeKind.NEEDS_END:", "if True:"),
+            Edit(f"{_NODES}:meets", "if kind & _NEEDS_END:", "if True:"),
             20,
         ),
         (
             "results are dropped before their flow has ended",
             Edit(
-                f"{_NODES}:_count",
-                "        ledger.db.executemany(_PIN, [(seq,) for seq, *_ in nodes])\n",
-                "",
+                "raftwork.features.history:ending",
+                "    return _END[ledger.level >= LEVEL_OPTIONS]\n",
+                "    return _END[ledger.level >= LEVEL_OPTIONS].replace(_DUE, '?2')\n",
             ),
             60,
         ),

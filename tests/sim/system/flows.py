@@ -33,8 +33,8 @@ _SHARE, _EVERY = 0.5, 250
 _BROADCASTS = 0.3
 #: The share of worlds with flows in which workers of theirs are away for a time.
 _AWAY = 0.4
-#: Edges that one entry meets: few, so that some take several.
-EDGES_AT_ONCE = 4
+#: Steps of one entry that flows take: few, so that some take several.
+STEPS_AT_ONCE = 9
 NODE = "node"
 #: Kinds of code that make tasks.
 GROWS = ("spawn", "replace")

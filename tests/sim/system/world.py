@@ -23,7 +23,7 @@ from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
-from tests.sim.system.flows import EDGES_AT_ONCE, Flows
+from tests.sim.system.flows import STEPS_AT_ONCE, Flows
 from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.limits import Draw as LimitDraw
@@ -160,7 +160,7 @@ class World:
         grace, reports.EXPIRY_GRACE_MS = reports.EXPIRY_GRACE_MS, shape.expiry_grace
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
-        edges, flow_nodes.EDGES_A_TURN = flow_nodes.EDGES_A_TURN, EDGES_AT_ONCE
+        steps, flow_nodes.STEPS_AN_ENTRY = flow_nodes.STEPS_AN_ENTRY, STEPS_AT_ONCE
         late, schedule_planner.GRACE_MS = schedule_planner.GRACE_MS, LATE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
@@ -207,7 +207,7 @@ class World:
             self._compare()
         finally:
             reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
-            flow_nodes.EDGES_A_TURN = edges
+            flow_nodes.STEPS_AN_ENTRY = steps
             schedule_planner.GRACE_MS = late
             for broker in self.brokers:
                 broker.disk.forget()

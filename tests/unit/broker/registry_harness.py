@@ -75,7 +75,7 @@ class RegistryHarness:
         worker = self.registry._workers[me]
         for task, (token, _, attempt) in zip(waiting, effect.tasks, strict=True):
             worker.busy += 1
-            self.registry.hand_out(worker, task, token, attempt)
+            self.registry.hand_out([(worker, task, token, attempt)])
         return [token for token, _, _ in effect.tasks]
 
     def report(

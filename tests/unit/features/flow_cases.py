@@ -86,10 +86,14 @@ def fail(driver: Driver, id_: str) -> list[Effect]:
 
 def given(driver: Driver, id_: str) -> list[object]:
     """The values that a task is handed out with, by slot."""
-    return [
-        unpack_value(data)
-        for _, data in flow_nodes.inputs(driver.machine.state, seq_of(driver, id_))
-    ]
+    seq = seq_of(driver, id_)
+    return [unpack_value(data) for _, data in flow_nodes.inputs(driver.machine.state, [seq])[seq]]
+
+
+def made_by(driver: Driver, id_: str) -> tuple[str, str]:
+    """The ids of a task's flow, and of the task that made it."""
+    seq = seq_of(driver, id_)
+    return flow_nodes.flows_of(driver.machine.state, [seq])[seq]
 
 
 def result(driver: Driver, id_: str) -> object:
@@ -103,9 +107,7 @@ def consistent(driver: Driver) -> None:
     for seq, count in driver.db.execute(
         "SELECT seq, open FROM task WHERE phase IN (5, 6) AND flow != seq"
     ).fetchall():
-        ((edges,),) = driver.db.execute(
-            "SELECT count(*) FROM edge WHERE dst = ? AND met = 0", (seq,)
-        )
+        ((edges,),) = driver.db.execute("SELECT count(*) FROM unmet WHERE dst = ?", (seq,))
         ((signals,),) = driver.db.execute(
             "SELECT count(*) FROM signal WHERE signal.seq = ? AND NOT EXISTS"
             " (SELECT 1 FROM signal AS said WHERE said.flow = signal.flow"

@@ -36,7 +36,7 @@ def harness() -> RegistryHarness:
 
 def about(driver: Driver, task: int = 1) -> About | None:
     (waiting,) = driver.machine.waiting_by([task])
-    return driver.machine.about(waiting)
+    return driver.machine.about([waiting]).get(task)
 
 
 def stored(driver: Driver) -> list[tuple[int, bytes]]:
@@ -162,4 +162,5 @@ def test_it_travels_with_the_next_push_and_with_one_that_is_repeated(
 def test_of_an_ordinary_task_nothing_more_is_said(driver: Driver) -> None:
     driver.enqueue("a")
     assert about(driver) is None
-    assert queries.about(driver.machine.state, driver.waiting()[0]._replace(key="k")) == About("k")
+    keyed = driver.waiting()[0]._replace(key="k")
+    assert queries.about(driver.machine.state, [keyed]) == {keyed.seq: About("k")}

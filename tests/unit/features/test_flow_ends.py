@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import pytest
 
 from raftwork.broker.machine.commands import Fail
-from raftwork.features import flow_nodes
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.dead_letters import Retry
 from raftwork.features.effects import Done
@@ -32,9 +31,9 @@ from tests.unit.features.flow_cases import (
     graph,
     grew,
     join,
+    made_by,
     result,
     run,
-    seq_of,
     submit,
     task,
     value_of,
@@ -291,7 +290,7 @@ def test_what_a_callback_makes_is_of_no_flow(driver: Driver) -> None:
     finish(driver, "f/1")
     grew(driver, run(driver, "f/end/1"), 1, graph(task(id="c1"), join()))
     assert driver.state("f/end/1") is State.SUCCEEDED
-    assert flow_nodes.flow_of(driver.machine.state, seq_of(driver, "c1"))[0] == ""
+    assert made_by(driver, "c1")[0] == ""
     finish(driver, "c1")
     consistent(driver)
 

@@ -1,16 +1,19 @@
 """Flows in the machine: graphs enter, edges are met once, values come in order, flows end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
+from raftwork.broker.machine import Waiting
 from raftwork.broker.machine.commands import Fail, Finish, Lose
-from raftwork.features import flow_nodes
+from raftwork.features import flow_graph, flow_nodes
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Done
 from raftwork.features.flow_graph import (
     Node,
 )
+from raftwork.features.task_row import LINKED
 from raftwork.messages import Code, Spec, State, decode_failure, encode_spec
 from raftwork.messages.flow_values import Failure as FailedValue
 from raftwork.messages.flow_values import Reference, packed_reference
@@ -27,6 +30,7 @@ from tests.unit.features.flow_cases import (
     join,
     result,
     run,
+    seq_of,
     submit,
     task,
     value_of,
@@ -218,7 +222,7 @@ def test_a_join_that_cannot_be_made_fails_and_stops_no_replica(
 def test_an_entry_meets_so_many_edges_and_the_next_go_on(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow_nodes, "EDGES_A_TURN", 3)
+    monkeypatch.setattr(flow_nodes, "STEPS_AN_ENTRY", 9)
     submit(driver, task(), *[task(0)] * 8, join(*range(1, 9)))
     finish(driver, "f/1")
     states = [driver.state(f"f/{i}") for i in range(2, 10)]
@@ -233,7 +237,7 @@ def test_an_entry_meets_so_many_edges_and_the_next_go_on(
 def test_a_long_line_that_is_cancelled_is_cancelled_by_parts(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow_nodes, "EDGES_A_TURN", 3)
+    monkeypatch.setattr(flow_nodes, "STEPS_AN_ENTRY", 9)
     submit(driver, task(), *[task(i) for i in range(10)], value_of(10))
     fail(driver, "f/1")
     assert driver.state("f/5") is State.BLOCKED
@@ -242,6 +246,83 @@ def test_a_long_line_that_is_cancelled_is_cancelled_by_parts(
         consistent(driver)
     assert driver.state("f/11") is State.CANCELLED
     assert driver.state("f") is State.FAILED
+
+
+# ---- what a node costs --------------------------------------------------------------------------
+
+
+@contextmanager
+def statements(driver: Driver, beginning: str) -> Iterator[list[str]]:
+    """Those of this kind that are executed meanwhile; with many rows once for each."""
+    found: list[str] = []
+
+    def look(_cursor: object, sql: str, _bindings: object) -> bool:
+        if sql.lstrip().startswith(beginning):
+            found.append(sql)
+        return True
+
+    driver.db.exec_trace = look
+    try:
+        yield found
+    finally:
+        driver.db.exec_trace = None
+
+
+def test_what_one_entry_releases_is_read_together(driver: Driver) -> None:
+    asked: list[int] = []
+    for id_, many in (("f", 3), ("g", 30)):
+        nodes = [task(), *[task(0)] * many]
+        submit(driver, *nodes, join(*range(1, many + 1)), id=id_)
+        token = run(driver, f"{id_}/1")
+        with statements(driver, "SELECT") as found:
+            driver.apply(Finish([(token, b"\xc0")]))
+        asked.append(len(found))
+        assert driver.state(f"{id_}/{many + 1}") is State.QUEUED
+    assert asked[0] == asked[1]
+
+
+def test_what_workers_are_told_of_many_nodes_is_read_together(driver: Driver) -> None:
+    submit(driver, *[task()] * 5, *[task(at) for at in range(5)], join(*range(5, 10)))
+    for at in range(1, 6):
+        finish(driver, f"f/{at}", at)
+    seqs = [seq_of(driver, f"f/{at}") for at in range(6, 11)]
+    with statements(driver, "SELECT") as asked:
+        told = driver.machine.about(
+            [Waiting(seq, "", b"", b"", 1, 0, flags=LINKED) for seq in seqs]
+        )
+    assert [about.flow for about in told.values()] == ["f"] * 5
+    assert [about.inputs for about in told.values()] == [[(0, pack(at))] for at in range(1, 6)]
+    assert len(asked) <= 3
+
+
+def test_the_outcome_of_a_node_is_written_once(driver: Driver) -> None:
+    written: list[int] = []
+    for id_, many in (("f", 3), ("g", 30)):
+        submit(driver, *[task()] * many, join(*range(many)), id=id_)
+        tokens = driver.assign(*(seq_of(driver, f"{id_}/{at}") for at in range(1, many + 1)))
+        with statements(driver, "UPDATE task") as found:
+            driver.apply(Finish([(token, b"\xc0") for token in tokens]))
+        written.append(len(found) - many)
+    assert written[0] == written[1]
+
+
+def test_who_has_checked_a_graph_does_not_read_it_again_to_apply_it(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+
+    def noted(data: bytes) -> flow_graph.Graph:
+        read.append(data)
+        return decode_graph(data)
+
+    decode_graph = flow_graph.decode_graph
+    monkeypatch.setattr(flow_graph, "decode_graph", noted)
+    asked = grow(driver, task(), value_of(0))
+    flow_graph.check_graph(asked.graph, driver.settings)
+    driver.apply(asked)
+    assert driver.state("f/1") is State.QUEUED
+    assert len(read) == 1
+    assert flow_graph.read_graph.cache_info().currsize == 0, "it may be large"
 
 
 # ---- submitting ---------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ import pytest
 
 from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Lose
-from raftwork.features import flow_nodes
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import TokenRejected
 from raftwork.messages import Spec, State, decode_failure, encode_spec
@@ -17,9 +16,9 @@ from tests.unit.features.flow_cases import (
     graph,
     grew,
     join,
+    made_by,
     result,
     run,
-    seq_of,
     submit,
     task,
     value_of,
@@ -48,7 +47,7 @@ def test_children_enter_with_their_parents_outcome_and_a_lost_one_leaves_none(
     assert driver.state("p") is State.SUCCEEDED
     assert driver.state("c1") is driver.state("c2") is State.QUEUED
     assert grew(driver, token, 1, children) == [TokenRejected(token)]
-    assert flow_nodes.flow_of(driver.machine.state, seq_of(driver, "c1")) == ("", "p")
+    assert made_by(driver, "c1") == ("", "p")
     finish(driver, "c1")
     consistent(driver)
 
@@ -58,7 +57,7 @@ def test_a_flow_waits_for_what_its_tasks_spawn_and_fails_with_it(driver: Driver)
     grew(driver, run(driver, "f/1"), 1, graph(task(id="c1"), task(id="c2"), join()))
     consistent(driver)
     assert driver.state("f") is State.BLOCKED
-    assert flow_nodes.flow_of(driver.machine.state, seq_of(driver, "c1")) == ("f", "f/1")
+    assert made_by(driver, "c1") == ("f", "f/1")
     finish(driver, "c1")
     assert driver.state("f") is State.BLOCKED
     fail(driver, "c2")

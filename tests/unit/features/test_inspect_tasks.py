@@ -112,7 +112,7 @@ def test_how_far_a_task_is_is_told_while_it_runs(harness: RequestHarness) -> Non
     harness.queues.apply(Assign(me, [1]))
     task = harness.machine.running_body(1)
     assert task is not None
-    harness.workers.hand_out(harness.workers.named("w1")[0], task, 1, 1)
+    harness.workers.hand_out([(harness.workers.named("w1")[0], task, 1, 1)])
     harness.workers.receive(b"w1", TellProgress(1, [Told(1, 0.5, "half", 0)]), harness.now, 5_000)
     assert show(harness, "a").progress == Said(0.5, "half", 5_000)
     harness.queues.apply(Fail(1, encode_failure(Failure("ValueError", "no", "")), 0))

@@ -22,7 +22,7 @@ def harness() -> RequestHarness:
     assert isinstance(effect, Assigned)
     worker = harness.workers.available()[0]
     (task,) = [t for t in [harness.machine.running_body(1)] if t is not None]
-    harness.workers.hand_out(worker, task, 1, 1)
+    harness.workers.hand_out([(worker, task, 1, 1)])
     return harness
 
 

@@ -42,7 +42,7 @@ def test_what_is_enqueued_with_tags_is_pushed_with_them_also_when_that_is_repeat
     assert isinstance(effect, Assigned)
     (waiting,) = [t for t in [harness.machine.running_body(1)] if t is not None]
     (worker,) = harness.workers.available()
-    harness.workers.hand_out(worker, waiting, 1, 1)
+    harness.workers.hand_out([(worker, waiting, 1, 1)])
     first = pushed(harness)
     assert first.about == About("k", extras.tags, None)
     hello(harness, 2)

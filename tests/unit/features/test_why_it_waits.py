@@ -122,7 +122,7 @@ def test_slots_that_are_all_taken_and_by_what(harness: RequestHarness) -> None:
     worker.take(2)
     harness.queues.apply(Assign(worker.incarnation, [1, 2]))
     for token, task in enumerate(harness.machine.waiting_by([1, 2]), 1):
-        harness.workers.hand_out(worker, task, token, 1)
+        harness.workers.hand_out([(worker, task, token, 1)])
     assert "all 2 slots" in why(harness, "c")["busy"]
 
 

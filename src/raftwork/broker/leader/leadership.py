@@ -361,9 +361,10 @@ class Leadership:
     def _act(self, effect: Effect) -> None:
         match effect:
             case Assigned():
-                for token, seq, attempt in effect.tasks:
-                    worker, task = self._dispatcher.assigned(seq)
-                    self.workers.hand_out(worker, task, token, attempt)
+                assigned = self._dispatcher.assigned
+                self.workers.hand_out(
+                    [(*assigned(seq), token, attempt) for token, seq, attempt in effect.tasks]
+                )
             case Settled():
                 self.workers.settled(effect)
                 self._results.settled(effect)

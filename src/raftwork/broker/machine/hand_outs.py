@@ -12,6 +12,7 @@ from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.state import Ledger, Queue, Running
 from raftwork.features.limit_settings import gates_named
 from raftwork.features.number_ranges import ranges
+from raftwork.features.task_row import LANED
 from raftwork.features.waiting import Place, places, unwait
 from raftwork.wire import maker
 
@@ -28,7 +29,7 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
     Also returns the others. Nothing of a paused queue is given.
     """
     rows = list(ledger.db.executemany(_PENDING.at(ledger.level), ranges(seqs)))
-    special = [row[0] for row in rows if row[-1]]
+    special = [row[0] for row in rows if row[-1] & LANED]
     stands = {at.seq: at for at in places(ledger, special)} if special else {}
     runs: list[Running] = []
     ordinary: defaultdict[int, list[int]] = defaultdict(list)

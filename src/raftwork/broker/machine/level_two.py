@@ -5,7 +5,8 @@
 2. An ordinary task has the default in each new column, which SQLite keeps in its row's header, and
    no row in any new table. So it costs what it did.
 3. What holds a task back is time (`timer`, and `task.due` in the phase SCHEDULED), other tasks
-   (`edge`) or a gate (`gate`). What is held by nothing waits, in `waiting` or in a lane (`laned`).
+   (`edge`, `unmet`) or a gate (`gate`). What is held by nothing waits, in `waiting` or in a lane
+   (`laned`).
 """
 
 from typing import Final
@@ -27,6 +28,7 @@ TABLES: Final = {
     "tag": "key, value, seq",
     "checkpoint": "seq",
     "edge": "dst, slot",
+    "unmet": "src, dst, slot",
     "flow": "number",
     "unmade": "seq",
     "pin": "seq",
@@ -140,10 +142,15 @@ CREATE TABLE edge (                 -- dst waits for src; kept until their flow 
     slot INTEGER NOT NULL,          -- by which dst names the value; from 0 on
     src INTEGER NOT NULL,
     kind INTEGER NOT NULL,          -- features/flow_graph.py: EdgeKind
-    met INTEGER NOT NULL,           -- 1: src has its outcome, and dst knows
     PRIMARY KEY (dst, slot)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX edge_from ON edge (src);
+CREATE TABLE unmet (                -- of these, until src has its outcome and dst knows
+    src INTEGER NOT NULL,
+    dst INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    PRIMARY KEY (src, dst, slot)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE flow (                 -- features/flow_nodes.py
     number INTEGER PRIMARY KEY,     -- of the row in `task` that stands for it
     nodes INTEGER NOT NULL,

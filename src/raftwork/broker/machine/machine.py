@@ -11,7 +11,7 @@ Rules of this package:
    rollback the machine must be made anew.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import apsw
 
@@ -246,9 +246,9 @@ class Machine:
         """What to push again to a worker that never got it; None if the token is not current."""
         return queries.running_body(self._ledger, token)
 
-    def about(self, task: Waiting) -> About | None:
-        """What its code may know of a task besides: see `queries.about`."""
-        return queries.about(self._ledger, task)
+    def about(self, tasks: Sequence[Waiting]) -> Mapping[int, About]:
+        """What their code may know of tasks besides: see `queries.about`."""
+        return queries.about(self._ledger, tasks)
 
     def current(self, token: int) -> Running | None:
         """The task under this token, if the token is current."""

@@ -11,7 +11,7 @@ from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.features.checkpoints import checkpoint_of
-from raftwork.features.flow_nodes import flow_of, inputs
+from raftwork.features.flow_nodes import flows_of, inputs
 from raftwork.features.schedule_rows import tick_of
 from raftwork.features.tags import tags_of
 from raftwork.features.task_row import (
@@ -265,16 +265,18 @@ def running_body(ledger: Ledger, token: int) -> Waiting | None:
     return Waiting(run.seq, run.id, run.spec, body, run.attempt, run.losses, key, run.flags)
 
 
-def about(ledger: Ledger, task: Waiting) -> About | None:
-    """What its code may know of it besides; None of a task that has nothing of it."""
-    if not task.key and not task.flags & (TAGGED | CHECKPOINTED | LINKED | TICKED):
-        return None
-    tags = tags_of(ledger, task.seq) if task.flags & TAGGED else []
-    checkpoint = None
-    if task.flags & CHECKPOINTED:
-        checkpoint = checkpoint_of(ledger, task.seq)
-    tick = tick_of(ledger, task.seq) if task.flags & TICKED else 0
-    if not task.flags & LINKED:
-        return About(task.key, tags, checkpoint, tick=tick)
-    made = flow_of(ledger, task.seq)
-    return About(task.key, tags, checkpoint, *made, inputs(ledger, task.seq), tick)
+def about(ledger: Ledger, tasks: Sequence[Waiting]) -> dict[int, About]:
+    """What their code may know of tasks besides, by number, if there is anything of it."""
+    linked = [task.seq for task in tasks if task.flags & LINKED]
+    flows = flows_of(ledger, linked) if linked else {}
+    values = inputs(ledger, linked) if linked else {}
+    found: dict[int, About] = {}
+    for seq, _, _, _, _, _, key, flags, _, _ in tasks:
+        if not key and not flags & (TAGGED | CHECKPOINTED | LINKED | TICKED):
+            continue
+        tags = tags_of(ledger, seq) if flags & TAGGED else []
+        checkpoint = checkpoint_of(ledger, seq) if flags & CHECKPOINTED else None
+        tick = tick_of(ledger, seq) if flags & TICKED else 0
+        flow, parent = flows.get(seq, ("", ""))
+        found[seq] = About(key, tags, checkpoint, flow, parent, values.get(seq, []), tick)
+    return found

@@ -23,7 +23,7 @@ from raftwork.broker.machine.links import Links
 from raftwork.broker.machine.migrations import check_version
 from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
-from raftwork.features.lifecycle import Hooks
+from raftwork.features.lifecycle import Hooks, entering
 from raftwork.features.limit_settings import Quota
 from raftwork.features.number_ranges import ranges
 from raftwork.features.queue_settings import (
@@ -68,6 +68,9 @@ class Running(NamedTuple):
 
 _row = attrgetter("token", "seq", "worker")
 
+_counters = attrgetter(
+    *("time", "seq", "token", "results", "result_bytes", "tombstones", "last_queue")
+)
 
 _DEAD = "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
 _NOTHING_PACKED = packed(NOTHING_SET)
@@ -147,6 +150,7 @@ class Ledger:
         self.levels = levels
         #: The capabilities that take part in the lives of tasks that are not ordinary ones.
         self.lifecycles = tuple(lifecycles)
+        self.enters = entering(self.lifecycles)
         self._hooks = lru_cache(maxsize=256)(partial(Hooks.of, self.lifecycles))
         self.timers = {each.kind: each for each in timers}
         check_version(db)
@@ -190,7 +194,7 @@ class Ledger:
         self.halted_keys = level_two.halted_keys(db) if self.level >= level_two.LEVEL else 0
         #: The limits, and how far each is used.
         self.gates = Gates(db, tables=self.level >= level_two.LEVEL)
-        self._written = self._counters()
+        self._written: tuple[int, ...] = _counters(self)
         self._touched: dict[int, Queue] = {}
         self._token_written = self.token  # running tokens up to here are in the table
         self._ended: list[int] = []  # these of them are to be deleted
@@ -434,17 +438,6 @@ class Ledger:
         for row in self.db.execute(_RUNNING.at(self.level)):
             yield Running(*row)
 
-    def _counters(self) -> tuple[int, ...]:
-        return (
-            self.time,
-            self.seq,
-            self.token,
-            self.results,
-            self.result_bytes,
-            self.tombstones,
-            self.last_queue,
-        )
-
     def flush(self) -> None:
         """Write what changed since the last time."""
         if self._ended:
@@ -462,7 +455,7 @@ class Ledger:
             put, row = (_PUT_QUEUE_TWO, _queue_row_two) if two else (_PUT_QUEUE, _queue_row)
             self.db.executemany(put, map(row, self._touched.values()))
             self._touched = {}
-        counters = self._counters()
+        counters: tuple[int, ...] = _counters(self)
         if counters != self._written:
             two = self.level >= level_two.LEVEL
             self.db.execute(_COUNTERS_TWO if two else _COUNTERS, counters[: 7 if two else 6])

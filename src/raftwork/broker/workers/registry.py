@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from raftwork.broker.events import unheard
@@ -46,14 +47,14 @@ from raftwork.messages import (
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from random import Random
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine, Running
     from raftwork.broker.machine.commands import Command
     from raftwork.features.effects import EnqueuedAndAssigned, Settled, TokenRejected
-    from raftwork.messages import FromBroker, ToBroker
+    from raftwork.messages import About, FromBroker, ToBroker
 
 #: So long after a failover every worker that is there has said hello, ms.
 ALL_HEARD_MS = 3_000
@@ -63,6 +64,8 @@ BEAT_MS = 200
 BEAT_AT_REST_MS = 240
 #: Lost workers stay in `status` for so long, ms.
 LOST_SHOWN_MS = 60_000
+#: What is to be said of tasks besides, where it is nothing.
+_NOTHING: Mapping[int, About] = MappingProxyType({})
 
 
 class WorkerRegistry:
@@ -283,15 +286,22 @@ class WorkerRegistry:
 
     # ---- what the machine decided -------------------------------------------------------------
 
-    def hand_out(self, worker: Worker, task: Waiting, token: int, attempt: int) -> None:
-        """An Assign was applied: the task is this worker's."""
+    def hand_out(self, tasks: Sequence[tuple[Worker, Waiting, int, int]]) -> None:
+        """An Assign was applied: each task is this worker's, under this token, in this attempt."""
+        about = self._about([task for _, task, *_ in tasks if task.flags or task.key])
+        for worker, task, token, attempt in tasks:
+            self._hand_out(worker, task, token, attempt, about.get(task.seq))
+
+    def _hand_out(
+        self, worker: Worker, task: Waiting, token: int, attempt: int, about: About | None
+    ) -> None:
         if worker.lost is not None or self._workers.get(worker.incarnation) is not worker:
             worker.busy -= 1
             self._reports.lose([(token, False)])  # it left meanwhile; nothing was sent
             return
         worker.assignments[token] = Assignment.of(token, task, known=True)
         self._holder[token] = worker
-        worker.push.add(self._pushed(token, task, attempt))
+        worker.push.add(PushedTask(token, task.id, attempt, task.spec, task.payload, about))
         self._dirty[worker.incarnation] = worker
 
     def unreserve(self, begin: list[tuple[bytes, int]]) -> None:
@@ -309,7 +319,7 @@ class WorkerRegistry:
             return
         worker.busy += len(effect.tasks)
         for token, seq, id_, payload in effect.tasks:
-            self.hand_out(worker, Waiting(seq, id_, effect.spec, payload, 1, 0), token, 1)
+            self._hand_out(worker, Waiting(seq, id_, effect.spec, payload, 1, 0), token, 1, None)
 
     def cancel(self, token: int) -> None:
         """The code under this token is asked to end."""
@@ -466,8 +476,10 @@ class WorkerRegistry:
         task = self._machine.running_body(token)
         if task is None:
             return []
-        return [self._pushed(token, task, task.attempt)]
+        about = self._about([task] if task.flags or task.key else [])
+        return [
+            PushedTask(token, task.id, task.attempt, task.spec, task.payload, about.get(task.seq))
+        ]
 
-    def _pushed(self, token: int, task: Waiting, attempt: int) -> PushedTask:
-        about = self._machine.about(task) if task.flags or task.key else None
-        return PushedTask(token, task.id, attempt, task.spec, task.payload, about)
+    def _about(self, tasks: Sequence[Waiting]) -> Mapping[int, About]:
+        return self._machine.about(tasks) if tasks else _NOTHING

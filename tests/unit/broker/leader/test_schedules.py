@@ -272,15 +272,20 @@ def test_many_missed_ticks_are_counted_a_part_in_each_turn() -> None:
     assert world.counts() == {"fired": 1, "late": HOUR // 1_000 - 1 + turns // 1_000}
 
 
-def test_ten_thousand_at_once_are_a_bounded_part_of_each_entry() -> None:
-    world = Scheduling()
-    many = 1_000
+def declare_many(world: Scheduling, many: int) -> None:
+    """So many that tick together each hour."""
     for first in range(0, many, 100):
         declared = [
             Declared(f"s{each}", encode_fields(fields(every=HOUR)))
             for each in range(first, first + 100)
         ]
         world.ask(DeclareSchedules(0, "m:app", declared))
+
+
+def test_ten_thousand_at_once_are_a_bounded_part_of_each_entry() -> None:
+    world = Scheduling()
+    many = 1_000
+    declare_many(world, many)
     world.sleep(HOUR - 1_000, step=1_000)
     entries = []
     while len(world.ids()) < many:
@@ -291,6 +296,21 @@ def test_ten_thousand_at_once_are_a_bounded_part_of_each_entry() -> None:
         entries.append(len(world.ids()) - before)
     assert max(entries) <= schedule_planner._TICKS
     assert world.time < NEW_YEAR + HOUR + 1_000
+
+
+def test_what_has_ticked_leaves_turns_to_others_before_it_is_looked_at_again() -> None:
+    """After ten thousand have ticked a leader would look at them in turn after turn."""
+    world = Scheduling()
+    many = 200
+    declare_many(world, many)
+    world.sleep(HOUR, step=1_000)
+    harness = world.harness
+    while len(world.ids()) < many:
+        harness.turn(1)
+    assert harness.lead.wake_at > harness.now
+    world.sleep(HOUR, step=1_000)
+    world.sleep(1_000)
+    assert world.counts("s199") == {"fired": 1, "overlap": 1}
 
 
 def test_large_arguments_are_a_bounded_part_of_each_entry() -> None:

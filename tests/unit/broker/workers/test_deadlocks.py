@@ -340,8 +340,8 @@ def test_one_that_waits_again_and_again_delays_no_look_at_another(
 
 def test_a_blocked_task_waits_for_each_of_those_before_it(harness: RegistryHarness) -> None:
     harness.give(2)
-    met = "(9, 0, 1, 1, 0), (9, 1, 2, 1, 0), (9, 2, 2, 1, 0), (9, 3, 3, 1, 1), (8, 0, 4, 1, 0)"
-    harness.queues.db.execute(f"INSERT INTO edge VALUES {met}")
+    unmet = [(9, 0, 1, 1), (9, 1, 2, 1), (9, 2, 2, 1), (8, 0, 4, 1)]
+    edges.add(harness.queues.machine.state, unmet, met=[(9, 3, 3, 1)])
     assert list(edges.holds(harness.queues.machine.state, 9)) == [(1,), (2,)]
 
 
