@@ -9,7 +9,7 @@
 
 from collections.abc import Sequence
 from itertools import count as numbers_from
-from itertools import repeat
+from itertools import groupby, repeat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.errors import (
@@ -329,12 +329,13 @@ def admit_others(
     if _entering(planned):
         check_limits(ledger, spec)
     check_planned(ledger, spec, planned)
-    for each in planned:
-        match each.fate:
+    for fate, some in groupby(planned, key=lambda each: each.fate):
+        match fate:
             case Fate.ENTERS | Fate.FOLLOWS:
-                _enter(ledger, command, spec, each.row, effects)
+                _enter(ledger, command, spec, [each.row for each in some], effects)
             case Fate.REPLACES:
-                unique_keys.replace(ledger, spec, each, command.created, effects)
+                for each in some:
+                    unique_keys.replace(ledger, spec, each, command.created, effects)
             case Fate.IS:
                 pass
     return Done(existing=existing)
@@ -353,11 +354,16 @@ def _entering(planned: Sequence[Planned]) -> list[Row]:
     return [each.row for each in planned if each.fate in (Fate.ENTERS, Fate.FOLLOWS)]
 
 
-def _enter(ledger: "Ledger", command: Admit, spec: Spec, row: Row, effects: list[Effect]) -> None:
-    id_, crc, payload, key, extras = row
-    seq = ledger.seq + 1
-    task = Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created)
-    enter(ledger, spec, command.spec, task, effects)
+def _enter(
+    ledger: "Ledger", command: Admit, spec: Spec, rows: Sequence[Row], effects: list[Effect]
+) -> None:
+    first = ledger.seq + 1
+    ledger.seq += len(rows)
+    tasks = [
+        Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created)
+        for seq, (id_, crc, payload, key, extras) in enumerate(rows, first)
+    ]
+    enter_all(ledger, [(spec, command.spec, task) for task in tasks], effects)
 
 
 def enter(
