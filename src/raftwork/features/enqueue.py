@@ -303,6 +303,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     ledger.db.execute(_WAIT, (first,))
     tasks = [(row[0], row[2]) for row in rows]
     queue = ledger.enter(spec.queue, count, sum([len(payload) for _, payload in tasks]))
+    ledger.journal.entered(spec.queue, spec.name, [task for task, _ in tasks])
     ledger.seq += count
     goes_on = command.begin and not queue.paused_until and queue.quota is None
     begun = _begin(ledger, command, first, tasks, effects) if goes_on else 0
@@ -376,6 +377,7 @@ def enter(
     )
     queue.bytes += len(task.payload)
     ledger.unfinished += 1
+    ledger.journal.entered(spec.queue, spec.name, [task.id], 0 if waits else task.due)
     if task.blocked:
         queue.blocked += 1
     elif waits:

@@ -24,6 +24,7 @@ from raftwork.broker.machine.links import Links
 from raftwork.broker.machine.migrations import check_version
 from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
+from raftwork.features.event_journal import Journal
 from raftwork.features.lifecycle import Hooks
 from raftwork.features.limit_settings import Quota, gates_named
 from raftwork.features.queue_settings import (
@@ -171,7 +172,8 @@ class Ledger:
         #: Unique keys that are taken.
         self.keys = self._count_keys()
         self.checkpoint_bytes = self._checkpoint_bytes()
-        self.schedules = Schedules(db, there=self.level >= level_two.LEVEL)
+        self.journal = Journal()
+        self.schedules = Schedules(db, self.journal, there=self.level >= level_two.LEVEL)
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
@@ -424,6 +426,7 @@ class Ledger:
                 laned.append(at)
             runs.append(run)
         self.token = token
+        self.journal.assigned(runs)
         unwait(self, [(self.queues[r.queue].number, r.seq) for r in runs if not r.lane], laned)
         return runs, absent
 
