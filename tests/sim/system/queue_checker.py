@@ -63,6 +63,7 @@ from raftwork.wire import unpack
 from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
+from tests.sim.system.events import EventChecker
 from tests.sim.system.flows import FlowRules
 from tests.sim.system.lanes import LaneRules
 from tests.sim.system.limits import LimitRules
@@ -175,9 +176,11 @@ class QueueChecker:
     #: What code asks for, and checkpoints.
     ends: AttemptEnds = field(init=False)
     flows: FlowRules = field(init=False)
+    events: EventChecker = field(init=False)
 
     def __post_init__(self) -> None:
         self.cancels = CancelChecker(self.reached)
+        self.events = EventChecker(self.reached)
         self.ends = AttemptEnds(self.reached)
         self.lanes = LaneRules(self.reached)
         self.keys = Keys(self)
@@ -205,6 +208,7 @@ class QueueChecker:
             require(known == made, "same commands, same answers", f"{name} differs at {at}")
             return
         self.applications[at] = made
+        self.events.applied(at, applied)
         self.rooms.newest = at
         effects, (time, _) = applied.effects, decode_batch(data)
         self.time = max(self.time, time)
