@@ -139,6 +139,9 @@ class ChainHost:
             require(data == entry.data, f"{entry.at} was proposed as {data!r}")
             self._replies.append((data, entry.at))
 
+    def passed(self, entry: Entry) -> None:
+        pass
+
     def activated(self, epoch: int, now: int) -> None:
         require(self._active is None, f"{self._peer.name} activated twice")
         self._active = epoch

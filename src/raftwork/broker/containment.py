@@ -21,6 +21,7 @@ and end that one, too. There are these boundaries and no others:
 - dialling one peer (`Handshake`), and telling people what happened (`Node.tell`);
 - the state of the active leader (`leader/supervisor.py`): dropped and made anew from the machine's
   tables;
+- noting the events of an entry (`broker/event_ring.py`): those so far are dropped, a gap is told;
 - work off the loop (`broker/store/background.py`): a snapshot that failed is made again later.
 """
 

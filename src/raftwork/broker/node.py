@@ -18,6 +18,7 @@ from raftwork.broker.cluster.peer_frames import PeerFrames
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
 from raftwork.broker.election_times import ElectionTimes
+from raftwork.broker.event_ring import EventNotes
 from raftwork.broker.events import LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
@@ -117,29 +118,30 @@ class Node:
         self._handshake.tell_time(self._wall_base)
         self._readiness = Readiness(setup.name, setup.cluster, self._handshake.peers, now)
         self._sessions = Sessions()
-        self._machine = Machine(store.connection, setup.levels)
+        self._load()
         self.times = ElectionTimes(setup.timing, self._machine.settings, self._readiness)
         self._replica: Replica | None = None
         self._announced: tuple[tuple[int, str | None] | None, bool] | None = None
         self._leader_events = LeaderEvents(self.tell)
-        self._last_turn = now
-        self._now = now
+        self._last_turn = self._now = now
         self._chores_at = self._chores_due = now  # to be looked at again; a turn is due for them
         #: Nothing came since the last turn that leaves anything to be done before `_due`.
         self._quiet, self._due = False, now
         if store.identity.cluster_id:
             self._start_core(now)
-            self._restored()
+            assert self._replica is not None
+            self.tell(Restored(self._replica.core.status.role.value, store.applied.seq))
+
+    def _load(self) -> None:
+        """What the store has: at the start, and after it switched to another database."""
+        self._machine = Machine(self._store.connection, self._setup.levels)
+        self._events = EventNotes(self._store, self._machine, self._containment, self._setup)
 
     def _start_core(self, now: int) -> None:
         with self._containment.vital:
             core = self._setup.make_core(self._me, self._store, now)
             self._replica = Replica(core, self._store, self, self._handshake.send)
             self._chores_at = now
-
-    def _restored(self) -> None:
-        assert self._replica is not None
-        self.tell(Restored(self._replica.core.status.role.value, self._store.applied.seq))
 
     def tell(self, event: Event) -> None:
         """Something happened that people may want to know."""
@@ -265,7 +267,7 @@ class Node:
         if away >= STALL_MS:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
         self._last_turn = now
-        if self._quiet and now < self._due and now < self._chores_at and not self._waits_for_files:
+        if self._quiet and now < self._due and now < self._chores_at:
             return
         if now >= self._chores_at:
             self._chores(now)
@@ -273,12 +275,8 @@ class Node:
             self._replica.turn(now)
         self._tell_leader(now)
         self._flush()
-        self._quiet, self._due = True, self._next_turn()
-
-    @property
-    def _waits_for_files(self) -> bool:
-        """Whether a snapshot is being made or installed: its end is no frame, and no time."""
-        return self._replica is not None and self._replica.background > 0
+        self._quiet = self._replica is None or not self._replica.background  # a file wakes nobody
+        self._due = self._next_turn()
 
     def _chores(self, now: int) -> None:
         """What a turn need not look at unless another broker said something, or time passed."""
@@ -421,12 +419,9 @@ class Node:
 
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
-        core = None if self._replica is None else self._replica.core.status
-        leadership = self._supervisor.leadership
-        workers = [] if leadership is None else leadership.workers.statuses()
-        peers, applied = self._handshake.peers, self._store.applied.seq
         return own_status(
-            request, self._setup, peers, core, applied, self._machine, workers, leads=self.leads
+            *(request, self._setup, self._handshake.peers, self._replica),
+            *(self._store.applied.seq, self._machine, self._supervisor.leadership),
         )
 
     # ---- out ----------------------------------------------------------------------------------
@@ -445,7 +440,12 @@ class Node:
     def apply(self, entry: Entry) -> None:
         """See `Host.apply`."""
         applied = self._machine.apply(entry.data, entry.at)
+        self._events.applied(entry)
         self._supervisor.does(Leadership.applied, entry.at, applied)
+
+    def passed(self, entry: Entry) -> None:
+        """See `Host.passed`."""
+        self._events.applied(entry)
 
     def activated(self, epoch: int, now: int) -> None:
         """See `Host.activated`."""
@@ -468,6 +468,7 @@ class Node:
             attempts=self._setup.tells_attempts,
             wall=self._handshake.wall_median,
             members=lambda: self._handshake.peers.members(self._now),
+            events=self._events.ring,
         )
 
     def deactivated(self) -> None:
@@ -496,4 +497,4 @@ class Node:
 
     def switched(self) -> None:
         """See `Host.switched`."""
-        self._machine = Machine(self._store.connection, self._setup.levels)
+        self._load()

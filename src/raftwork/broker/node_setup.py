@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.broker.containment import log_contained
+from raftwork.broker.event_ring import EVENT_BYTES
 from raftwork.consensus.durable_replica import Store
 from raftwork.release import LEVELS
 
@@ -85,6 +86,8 @@ class Setup:
     tells_attempts: bool = False
     #: The levels of a cluster that it runs; others in tests alone.
     levels: Levels = LEVELS
+    #: How many bytes of events it keeps; 0 is none.
+    event_bytes: int = EVENT_BYTES
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
     #: Called with what failed and its error, whenever one was contained (containment.py).

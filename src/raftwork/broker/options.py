@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from raftwork.addresses import canonical, is_unspecified, number, parse_address, same_place
+from raftwork.broker.event_ring import EVENT_BYTES
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.features.cluster_settings import DEFAULTS, SETTINGS
 from raftwork.keys import Key
@@ -84,6 +85,8 @@ class BrokerConfig:
     election_timeout: int = 0
     #: So long (ms) a graceful stop waits for another broker to take over the leadership.
     hand_over_timeout: int = 2_000
+    #: How many bytes of events it keeps in its directory; 0 is none.
+    event_bytes: int = EVENT_BYTES
     #: A turn of the loop that took so long (ms) is told of: meanwhile nothing was answered.
     slow_turn: int = 200
 

@@ -269,6 +269,7 @@ class Server:
             tell=event_logging.write,
             tells_attempts=event_logging.tells_attempts(),
             cluster_id=secrets.token_bytes(16),
+            event_bytes=config.event_bytes,
         )
         # It reads the machine's tables: unless damage found there is marked, every start ends here.
         with store.tables_guard:

@@ -9,11 +9,10 @@ from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
     from raftwork.broker.cluster.peers import Peers
+    from raftwork.broker.leader.leadership import Leadership
     from raftwork.broker.machine import Machine
     from raftwork.broker.node_setup import Setup
-    from raftwork.consensus.core import Status
     from raftwork.consensus.durable_replica import Replica
-    from raftwork.messages import WorkerStatus
 
 
 def not_leader(replica: Replica | None) -> str:
@@ -28,26 +27,25 @@ def own_status(
     request: int,
     setup: Setup,
     peers: Peers,
-    core: Status | None,
+    replica: Replica | None,
     applied: int,
     machine: Machine,
-    workers: list[WorkerStatus],
-    *,
-    leads: bool,
+    leadership: Leadership | None,
 ) -> BrokerStatus:
-    """The answer to a StatusRequest; `core` is None while there is no cluster."""
+    """The answer to a StatusRequest; `replica` is None while there is no cluster."""
+    core = replica.core.status if replica else None
     return BrokerStatus(
         request,
         setup.name,
         setup.cluster[setup.name],
         setup.consensus,
         core.role.value if core else "learner",
-        leads,
+        leadership is not None,
         core.epoch if core else 0,
         (core.leader if core else None) or "",
         core.committed.seq if core else 0,
         applied,
-        workers,
+        leadership.workers.statuses() if leadership else [],
         machine.queues(),
         peers.addresses,
         peers.unreached,

@@ -19,10 +19,10 @@ from raftwork.broker.options import (
 )
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.cli.assertions_required import require_assertions
-from raftwork.cli.configuration import PAIRS, Configured, checked, config_options
+from raftwork.cli.configuration import PAIRS, SIZE, Configured, checked, config_options
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 from raftwork.cli.signals import leave_when_told, put_off_hangup
-from raftwork.cli.values import Seconds, read_key_file
+from raftwork.cli.values import Seconds, parse_size, read_key_file
 from raftwork.keys import Key
 
 #: With all else that a stop takes it stays below five seconds.
@@ -44,6 +44,13 @@ def _listen(ctx: click.Context, option: click.Parameter, value: str | None) -> s
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, option) from None
     return value
+
+
+def _bytes(ctx: click.Context, option: click.Parameter, value: str) -> int:
+    try:
+        return parse_size(value) if value != "0" else 0
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
 
 
 def _http(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
@@ -161,6 +168,15 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     metavar="S",
     help="Log whenever disk or CPU held this broker up for so long.",
 )
+@click.option(
+    "--event-bytes",
+    type=SIZE,
+    callback=_bytes,
+    default="64MiB",
+    show_default=True,
+    metavar="SIZE",
+    help="Keep so much of what happened, for `raftwork events`: bytes, or as 64MiB; 0 is none.",
+)
 @config_options
 @logging_options
 def command(
@@ -180,6 +196,7 @@ def command(
     heartbeat_interval: float | None,
     hand_over_timeout: float,
     slow_turn: float,
+    event_bytes: int,
 ) -> None:
     """Run one replica of a cluster.
 
@@ -213,6 +230,7 @@ def command(
             heartbeat_interval=_ms(heartbeat_interval or 0),
             hand_over_timeout=_ms(hand_over_timeout),
             slow_turn=_ms(slow_turn),
+            event_bytes=event_bytes,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -12,12 +12,15 @@ from raftwork.cli.output import err, out_table
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.task_documents import summary_document
 from raftwork.cli.values import parse_tag
+from raftwork.client.run_info import FilterFields
 from raftwork.client.status import Status
 
 if TYPE_CHECKING:
     from raftwork.client.run_info import RunInfo
 
 _LIMIT_MAX = 10_000
+#: Seconds.
+_BUDGET_S = 0.25
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 _COLUMNS = (
@@ -65,6 +68,8 @@ def _tag(ctx: click.Context, option: click.Parameter, value: str | None) -> tupl
 @click.option(
     "--since", callback=_age, metavar="AGE", help="Only enqueued since: 90s, 15m, 1h, 7d."
 )
+@click.option("--worker", metavar="NAME", help="Only what this worker has, or had last.")
+@click.option("--error", metavar="TEXT", help="Only with this in the beginning of its error.")
 @click.option(
     "--limit", type=click.IntRange(1, _LIMIT_MAX), default=50, show_default=True, metavar="N"
 )
@@ -82,23 +87,26 @@ def command(
     queue: str | None,
     tag: tuple[str, str] | None,
     since: float | None,
+    worker: str | None,
+    error: str | None,
     limit: int,
     before: int | None,
 ) -> Shown:
     """List tasks, the newest first.
 
-    The brokers look at one task after the other, a page at a time, so what few tasks pass takes its
-    time in a large cluster. Of a task that runs it says where and for how long;
-    one that has ended is listed until it is forgotten.
+    It looks at the newest tasks for a quarter of a second; where that did not do, it says at how
+    many, and how to go on. Of a task that runs it says where and for how long; one that has ended
+    is listed until it is forgotten.
 
     \b
     Example:
       raftwork tasks --state running
       raftwork tasks --state failed --name 'mail.*' --since 1h --json
+      raftwork tasks --error Timeout
     """
-    found = cluster.app.runs(
-        state=state, name=name, queue=queue, tag=tag, since=since, limit=limit, before=before
-    )
+    wanted = FilterFields(state=state, name=name, queue=queue, tag=tag, since=since)
+    wanted |= FilterFields(worker=worker, error=error)
+    found = cluster.app.runs(limit=limit, before=before, budget=_BUDGET_S, **wanted)
 
     def show() -> None:
         if found:
@@ -108,6 +116,8 @@ def command(
         if len(found) == limit:
             err(f"older ones: --before {found[-1].number}")
 
+    if found.before is not None and len(found) < limit:
+        err(f"looked at the newest {found.scanned} tasks; to go on: --before {found.before}")
     return Shown([summary_document(told) for told in found], show)
 
 

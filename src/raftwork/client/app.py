@@ -11,6 +11,7 @@ from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
 from raftwork.client.declarations import B, Declarations
+from raftwork.client.events import EventFields, Events
 from raftwork.client.flow import Flow, say
 from raftwork.client.hook_decorators import HookDecorators
 from raftwork.client.known_apps import remember, revive
@@ -28,7 +29,7 @@ from raftwork.client.queues import Queue
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
-from raftwork.client.run_info import Filter, RunInfo, pages, summary
+from raftwork.client.run_info import Found, SearchFields, pages
 from raftwork.client.schedule_options import ScheduleFields
 from raftwork.client.schedules import Schedules
 from raftwork.client.sealed_requests import sealed
@@ -237,48 +238,38 @@ class App(HookDecorators):
         asked = cancel_all_of(ids, name, queue, tag, all, grace, flow)
         return (await self.call(asked, TasksCancelled).aresult()).cancelled
 
-    def runs(
-        self,
-        *,
-        state: str | None = None,
-        name: str | None = None,
-        queue: str | None = None,
-        tag: tuple[str, str] | None = None,
-        since: Duration | None = None,
-        limit: int = 100,
-        before: int | None = None,
-    ) -> Sequence[RunInfo]:
-        """The newest `limit` tasks that pass all that is given, newest first, without their tags.
+    def runs(self, **wanted: Unpack[SearchFields]) -> Found:
+        """The newest tasks that pass all that is given, `limit` (100) of them, without their tags.
 
         `name` is a glob such as "mail.*", `tag` a key and a value, `since` how long ago a task was
-        enqueued at most; `before` is the `number` of a task before which to go on. The brokers look
-        at their tasks page by page: what few tasks pass takes its time where there are many.
+        enqueued at most, `error` a part of its error; `before` is the `number` of a task before
+        which to go on. The brokers look at their tasks page by page, and what is found says at how
+        many; after `budget` seconds it is what there is by then, and says where to go on.
 
         Raises Unavailable if no leader answers a page in the App's timeout, TypeError, ValueError.
         """
-        wanted = Filter.of(state, name, queue, tag, since)
-        found: list[RunInfo] = []
-        for reply in pages(self, wanted, limit, before):
-            found += map(summary, reply.result().tasks)
+        found = Found()
+        for reply in pages(self, found, **wanted):
+            reply.result()
         return found
 
-    async def aruns(
-        self,
-        *,
-        state: str | None = None,
-        name: str | None = None,
-        queue: str | None = None,
-        tag: tuple[str, str] | None = None,
-        since: Duration | None = None,
-        limit: int = 100,
-        before: int | None = None,
-    ) -> Sequence[RunInfo]:
+    async def aruns(self, **wanted: Unpack[SearchFields]) -> Found:
         """As `runs`, for coroutines."""
-        wanted = Filter.of(state, name, queue, tag, since)
-        found: list[RunInfo] = []
-        for reply in pages(self, wanted, limit, before):
-            found += map(summary, (await reply.aresult()).tasks)
+        found = Found()
+        for reply in pages(self, found, **wanted):
+            await reply.aresult()
         return found
+
+    def events(
+        self, after: str | None = None, *, follow: bool = False, **wanted: Unpack[EventFields]
+    ) -> Events:
+        """What happened, to be read with `for` or `async for` (docs/howto-follow-events.md).
+
+        It begins behind the event with the cursor `after`, with the oldest that is kept, or with
+        what happens from now on ("now"), and ends with the newest, or never (`follow`). Raises
+        TypeError, ValueError.
+        """
+        return Events(self, after, follow=follow, **wanted)
 
     # ---- schedules ----------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from raftwork.client import sealed_requests
 from raftwork.client.options import label, queue_name, seconds
@@ -102,6 +103,26 @@ class Report:
     checkpoint: object  # that its next attempt finds; None if there is none
 
 
+class FilterFields(TypedDict, total=False):
+    """Which tasks: all that is given must hold. None is anything."""
+
+    state: str | None
+    name: str | None  # a glob
+    queue: str | None
+    tag: tuple[str, str] | None
+    since: "Duration | None"
+    worker: str | None  # that has it, or had it last
+    error: str | None  # a part of the beginning of its error, in whatever case
+
+
+class SearchFields(FilterFields, total=False):
+    """Which of them, and how long to look."""
+
+    limit: int
+    before: int | None
+    budget: "Duration | None"
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which tasks are meant. Raises TypeError, ValueError."""
@@ -111,15 +132,19 @@ class Filter:
     queue: str = ""
     tag: Sequence[str] = ()
     since: timedelta | None = None
+    worker: str = ""
+    error: str = ""
 
     @classmethod
     def of(
         cls,
-        state: str | None,
-        name: str | None,
-        queue: str | None,
-        tag: tuple[str, str] | None,
-        since: "Duration | None",
+        state: str | None = None,
+        name: str | None = None,
+        queue: str | None = None,
+        tag: tuple[str, str] | None = None,
+        since: "Duration | None" = None,
+        worker: str | None = None,
+        error: str | None = None,
     ) -> "Filter":
         """As a caller gives it; None is anything."""
         return cls(
@@ -128,16 +153,39 @@ class Filter:
             "" if queue is None else queue_name(queue),
             () if tag is None else checked_tag(*tag),
             None if since is None else timedelta(seconds=seconds("since", since)),
+            "" if worker is None else label("worker", worker, NAME_MAX),
+            "" if error is None else label("error", error, NAME_MAX),
         )
 
 
-def pages(
-    app: "Caller", wanted: Filter, limit: int, before: int | None
-) -> Iterator[Reply[TaskPage]]:
-    """Requests, one after the other, until there are `limit` tasks or no more.
+class Found(list[RunInfo]):
+    """Tasks that were found, and how far that goes."""
 
-    Each reply must have come before the next one is asked for.
+    #: How many were looked at, and how it stood with them: leader time (UTC).
+    scanned: int = 0
+    as_of: datetime | None = None
+    #: There may be more: where to go on. None: that was all, or all that was asked for.
+    before: int | None = None
+
+    def take(self, page: TaskPage) -> None:
+        """The next page."""
+        self += map(summary, page.tasks)
+        self.scanned += page.scanned
+        self.before, self.as_of = page.before or None, time(page.as_of)
+
+
+def pages(
+    app: "Caller", found: Found, **asked_for: Unpack[SearchFields]
+) -> Iterator[Reply[TaskPage]]:
+    """Requests, one after the other, until there are `limit` tasks, no more, or no time is left.
+
+    Each reply must have come before the next one is asked for; then it is in `found`. Raises
+    TypeError, ValueError.
     """
+    limit, before = asked_for.pop("limit", 100), asked_for.pop("before", None)
+    budget = asked_for.pop("budget", None)
+    wanted = Filter.of(**asked_for)
+    until = None if budget is None else monotonic() + seconds("budget", budget)
     left, at = _limit(limit), INT_MAX if before is None else before
     since = 0
     if wanted.since is not None:
@@ -145,13 +193,15 @@ def pages(
     while left > 0 and at > 0:
         asked = ListTasks(
             *(0, at, min(left, PAGE_MAX), wanted.state),
-            *(wanted.name, wanted.queue, list(wanted.tag), since),
+            *(wanted.name, wanted.queue, list(wanted.tag), since, wanted.worker, wanted.error),
         )
         reply = app.call(asked, TaskPage)
         yield reply
         page = reply.result(0)
-        left -= len(page.tasks)
-        at = page.before
+        found.take(page)
+        left, at = left - len(page.tasks), page.before
+        if until is not None and monotonic() >= until:
+            break
 
 
 def info(shown: TaskShown) -> RunInfo:

@@ -135,6 +135,10 @@ class Host(Protocol):
         """Apply a DATA entry inside the open transaction. An exception stops the replica."""
         ...
 
+    def passed(self, entry: Entry) -> None:
+        """An entry of another kind takes its place in the log, in which it asks for nothing."""
+        ...
+
     def activated(self, epoch: int, now: int) -> None:
         """This replica is the active leader; everything committed before is applied."""
         ...
@@ -293,6 +297,8 @@ class Replica:
         for entry in out.committed:
             if entry.kind is Kind.DATA:
                 host.apply(entry)
+            else:
+                host.passed(entry)
         if out.committed:
             store.save_applied(out.committed[-1].at)
         if out.roster is not None:

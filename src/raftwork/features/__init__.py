@@ -17,6 +17,7 @@ from raftwork.features import (
     drain,
     edges,
     enqueue,
+    event_feed,
     flow_again,
     flow_callbacks,
     flows,
@@ -84,6 +85,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     show_flow,
     why_it_waits,
     inspect_tasks,
+    event_feed,
     edges,
     limits,
     lanes,  # the last: what the others made of a task decides where it waits

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, ProtocolError, Unsupported
 from raftwork.features.effects import Done, Effect, Reply
+from raftwork.features.event_journal import TEXT_MAX, EventKind, Happened
 from raftwork.messages import (
     BATCH_BYTES_MAX,
     BATCH_TASKS_MAX,
@@ -337,7 +338,10 @@ def changed(settings: ClusterSettings, values: "Iterable[tuple[str, int]]") -> C
 
 def configure(ledger: "Ledger", command: ConfigureCluster, _effects: list[Effect]) -> None:
     """Change settings. Raises ProtocolError for what cannot be meant."""
-    ledger.change_settings(changed(ledger.settings, command.values))
+    before = ledger.settings
+    ledger.change_settings(changed(before, command.values))
+    said = ", ".join(differences(before, ledger.settings))
+    ledger.journal.note(Happened(EventKind.SETTINGS_CHANGED, text=said[:TEXT_MAX]))
 
 
 def feature() -> "Feature":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from raftwork.errors import BadMessage, ProtocolError, UnknownTask, Unsupported
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import Admit, admit
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.losses import forget_losses
 from raftwork.features.tags import tags_of
 from raftwork.features.task_batch import LEVEL_OPTIONS
@@ -245,6 +246,10 @@ def retry(ledger: "Ledger", command: Retry, effects: list[Effect]) -> None:
             f"the spec of {command.id!r} has more than brokers know; enqueue the task anew"
         ) from None
     ledger.db.execute("UPDATE dead SET again = ? WHERE number = ?", (command.new, number))
+    made = decode_spec(spec)
+    ledger.journal.note(
+        Happened(EventKind.REDRIVEN, [command.id], made.queue, made.name, text=command.new)
+    )
 
 
 # ---- on the leader ------------------------------------------------------------------------------

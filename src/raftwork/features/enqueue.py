@@ -306,6 +306,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     first, tasks = ledger.seq + 1, list(zip(columns.ids, columns.payloads, strict=True))
     count = len(tasks)
     queue = ledger.enter(spec.queue, count, sum(map(len, columns.payloads)))
+    ledger.journal.entered(spec.queue, spec.name, columns.ids)
     ledger.seq += count
     goes_on = command.begin and not queue.paused_until and queue.quota is None
     begun = _begin(ledger, command, queue, first, tasks, effects) if goes_on else 0
@@ -400,6 +401,7 @@ def enter_all(
             phase = SCHEDULED
             queue.scheduled += 1
             ledger.next_retry = min(ledger.next_retry, task.due)
+        ledger.journal.entered(spec.queue, spec.name, [task.id], due or 0)
         rows.append(
             (
                 *(task.seq, task.id, task.crc, queue.number, task.key, packed, task.payload),

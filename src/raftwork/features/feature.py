@@ -124,10 +124,15 @@ class Read(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """`polls` is resumed once a turn until it returns the answer."""
+    """`polls` is resumed until it returns the answer: in each turn, and in every one is looked.
+
+    Without `each_turn` it is resumed only where something happened, or some time passed: it has
+    no turn made for it, and so may wait long.
+    """
 
     request: type[Frame]
     polls: Callable[[View, Frame], Generator[None, None, Frame]]
+    each_turn: bool = True
 
 
 class Subscribe(NamedTuple):
@@ -172,9 +177,15 @@ def read_by_slices(request: type[Q], slices: Callable[[View, Q], Slices]) -> Rul
     return Read(request, cast("Callable[[View, Frame], Slices]", slices), work=1)
 
 
-def wait(request: type[Q], polls: Callable[[View, Q], Generator[None, None, Frame]]) -> Rule:
+def wait(
+    request: type[Q],
+    polls: Callable[[View, Q], Generator[None, None, Frame]],
+    *,
+    each_turn: bool = True,
+) -> Rule:
     """A request that is answered once a condition holds. See Wait."""
-    return Wait(request, cast("Callable[[View, Frame], Generator[None, None, Frame]]", polls))
+    made = cast("Callable[[View, Frame], Generator[None, None, Frame]]", polls)
+    return Wait(request, made, each_turn)
 
 
 def subscribe(request: type[Q], begin: Begin[Q]) -> Rule:

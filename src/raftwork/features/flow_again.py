@@ -14,6 +14,7 @@ from raftwork.errors import ProtocolError, QueueFull, UnknownTask
 from raftwork.features import edges
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room, enter
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.flow_nodes import meets
 from raftwork.features.flows import (
     EDGES_KEPT_MAX,
@@ -131,6 +132,7 @@ def _again(ledger: "Ledger", command: FlowAgain, effects: list[Effect]) -> Done:
     flow = ledger.seq = ledger.seq + 1
     insert_row(ledger, flow, new, _crc(new), decode_spec(spec), template, ledger.time)
     open_flow(ledger, flow, siblings=bool(siblings))
+    ledger.journal.note(Happened(EventKind.FLOW_STARTED, [new]))
     numbers = {node.seq: 0 for node in again} | {old: flow}
     for at, node in enumerate(again, 1):
         numbers[node.seq] = flow + at

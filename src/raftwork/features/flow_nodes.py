@@ -433,6 +433,10 @@ def end_without_code(
     ledger.result_bytes += len(data)
     ledger.next_expiry = min(ledger.next_expiry, due)
     effects.append(Settled(0, row.seq, row.id, name, state, data))
+    if row.queue:
+        ledger.journal.ended_unstarted(name, spec.name, row.id, state, data)
+    elif row.flow == row.seq:
+        ledger.journal.flow_ended(row.id, state, data)
 
 
 # ---- questions ----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from raftwork.features import edges, flow_ends, flow_nodes
 from raftwork.features.broadcasts import expanded, has_broadcast, workers_for
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room, enter, enter_all
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.flow_graph import (
     CheckedGraph,
     Node,
@@ -208,6 +209,7 @@ def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
     spec = Spec("flow", "", result_ttl=command.result_ttl)
     template = graph.nodes[-1].payload
     insert_row(ledger, flow, command.id, _crc(command), spec, template, command.created)
+    ledger.journal.note(Happened(EventKind.FLOW_STARTED, [command.id]))
     open_flow(ledger, flow, siblings=command.siblings)
     seqs = enter_nodes(ledger, graph, ids, command.created, flow=flow, parent=0, effects=effects)
     add_edges(ledger, flow, graph.nodes[-1].inputs, seqs)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.features.effects import Effect
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import CANCELLING
 from raftwork.messages.registry import command
@@ -128,6 +129,9 @@ def _name(ledger: "Ledger", command: NameWorker, _effects: list[Effect]) -> None
     if command.incarnation in numbers:
         return
     number = next(reversed(numbers.values()), 0) + 1
+    ledger.journal.note(
+        Happened(EventKind.WORKER_NAMED, name=command.name, worker=command.incarnation)
+    )
     row = (number, command.incarnation, command.name)
     ledger.db.execute("INSERT INTO worker VALUES (?, ?, ?)", row)
     numbers[command.incarnation] = number

@@ -2,17 +2,14 @@
 
 1. Both are read at the leader behind a barrier: what is told is true, and who holds a task that
    runs, and since when, only the leader knows.
-2. A page is bounded work, however few tasks pass: a request looks at so many rows, newest first,
-   and says where the next one goes on. There is no index but that of tags.
+2. A page is bounded work, however few tasks pass: a request looks at so many rows, newest first
+   (search_tasks.py), and says where the next one goes on.
 3. A task's name and options are in its row until it has its outcome; then its name, its worker and
    its times are (history.py), and its tags, until its result is dropped.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from fnmatch import translate
-from functools import lru_cache
-from heapq import nlargest
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.errors import ProtocolError, UnknownTask
@@ -21,11 +18,12 @@ from raftwork.features.checkpoints import checkpoint_of
 from raftwork.features.history import names_of, workers_of
 from raftwork.features.pins import worker_of
 from raftwork.features.progress import Said
-from raftwork.features.tags import tagged, tags_of
+from raftwork.features.search_tasks import Filter, glob, parts
+from raftwork.features.tags import tags_of
 from raftwork.features.task_batch import LEVEL_OPTIONS, TAG_LENGTH_MAX
 from raftwork.features.task_row import BLOCKED, DELAYED, SCHEDULED, TOMBSTONE, WITHOUT_CODE
 from raftwork.features.why_it_waits import Reason, WaitingTask, reasons
-from raftwork.messages import State, decode_spec, failure_head
+from raftwork.messages import NAME_MAX, State, decode_spec, failure_head
 from raftwork.messages.bounds import Between, Id, OptionalName
 from raftwork.messages.registry import reply, request
 
@@ -38,14 +36,12 @@ if TYPE_CHECKING:
 
 #: Tasks in one page.
 PAGE_MAX: Final = 200
-#: Rows that one request looks at, and at a time: about 10 us for each.
-SCAN_MAX: Final = 4_000
-_SLICE = 400
+#: What one request may cost: a task is 1, and about 10 us. Of rows alone that is 200,000.
+WORK_MAX: Final = 4_000
 #: Of a page and of one task, as a read counts it.
 _PAGE_WORK, _SHOW_WORK = 500, 200
 _ERROR_MAX = 200
 
-_NEWEST = "SELECT seq FROM task WHERE seq < ? ORDER BY seq DESC LIMIT ?"
 _LATER = "flags, lane, place, created, gates, tenant, named, ran_on, ended_at, run_ms"
 _WITHOUT = "0, 0, 0, 0, '', '', 0, 0, 0, 0"
 # Of a packed failure the first 2,048 bytes are read: they tell its beginning.
@@ -135,6 +131,7 @@ class TaskPage(NamedTuple):
     tasks: list[TaskFacts]
     before: int
     scanned: int  # rows that were looked at
+    as_of: int = 0  # leader time at which all of this was so
 
 
 @request(141, reply=TaskPage)
@@ -149,6 +146,8 @@ class ListTasks(NamedTuple):
     queue: OptionalName
     tag: Annotated[list[Annotated[str, Between(1, TAG_LENGTH_MAX)]], Between(0, 2)]  # key, value
     since: int  # leader time of the enqueue at least; 0: any
+    worker: OptionalName = ""  # that has it, or had it last
+    error: Annotated[str, Between(0, NAME_MAX)] = ""  # a part of its beginning, in whatever case
 
 
 class _Row(NamedTuple):
@@ -226,51 +225,40 @@ def _why(view: "View", row: _Row, facts: TaskFacts) -> list[Reason]:
 
 
 def _list(view: "View", asked: ListTasks) -> "Slices":
-    """It looks at the newest rows, slice by slice, until the page is full or it has seen enough."""
+    """It looks at the newest rows, part by part, until the page is full or it has seen enough."""
     if len(asked.tag) == 1:
         raise ProtocolError("a tag is a key and a value, got the key alone")
-    candidates, passes = _candidates(view, asked), _filter(view, asked)
+    ledger, window = view.state, view.state.settings.enqueue_window
+    wanted = Filter(asked.state, asked.name, asked.queue, asked.tag, asked.worker, asked.error)
+    part_of, passes = parts(ledger, wanted), _passes(view, asked)
     found: list[TaskFacts] = []
-    before, scanned = asked.before, 0
-    while before and scanned < SCAN_MAX:
-        seqs = candidates(before, _SLICE)
-        scanned += len(seqs)
-        before = seqs[-1] if len(seqs) == _SLICE else 0
-        rows = _rows(view.state, seqs)
-        if rows and _too_old(rows[-1], asked, view.state.settings.enqueue_window):
+    before, scanned, work = asked.before, 0, 0
+    while before and work < WORK_MAX:
+        part = part_of(before)
+        before, scanned, work = part.before, scanned + part.scanned, work + part.work
+        rows = _rows(ledger, part.seqs)
+        if asked.since and _ends_at(ledger, part.oldest, asked.since - window):
             before = 0
-        names = _names(view.state, rows)
+        names = _names(ledger, rows)
         fit = [row for row in rows if passes(row, _name(row, names))]
-        if len(found) + len(fit) > asked.limit:
-            fit = fit[: asked.limit - len(found)]
-            before = fit[-1].seq
-        found += _facts(view, fit, names)
-        yield max(1, len(seqs))
+        told = [facts for facts in _facts(view, fit, names) if _of_worker(asked, facts)]
+        if len(found) + len(told) > asked.limit:
+            told = told[: asked.limit - len(found)]
+            before = told[-1].number
+        found += told
+        yield part.work
         if len(found) == asked.limit:
             break
-    return TaskPage(asked.request, found, before, scanned)
+    return TaskPage(asked.request, found, before, scanned, view.time)
 
 
-def _candidates(view: "View", asked: ListTasks) -> Callable[[int, int], Sequence[int]]:
-    """A function (before, limit) to the numbers of the newest tasks that might pass."""
-    ledger = view.state
-    if asked.state is State.RUNNING:
-        return lambda before, limit: nlargest(
-            limit, (seq for seq in ledger.running_seqs if seq < before)
-        )
-    if asked.tag:
-        key, value = asked.tag
-        return lambda before, limit: tagged(ledger, key, value, before, limit)
-    return lambda before, limit: [seq for (seq,) in ledger.db.execute(_NEWEST, (before, limit))]
-
-
-def _filter(view: "View", asked: ListTasks) -> Callable[[_Row, str], bool]:
-    """Whether a row, and the task's name, pass all that was asked for."""
+def _passes(view: "View", asked: ListTasks) -> Callable[[_Row, str], bool]:
+    """Whether a row, and the task's name, pass all that was asked for but the worker."""
     ledger = view.state
     queue = ledger.queues.get(asked.queue)
     number = 0 if not asked.queue else queue.number if queue else -1
-    matches = _glob(asked.name)
-    tag = tuple(asked.tag)
+    matches = glob(asked.name)
+    tag, error = tuple(asked.tag), asked.error.casefold()
 
     def passes(row: _Row, name: str) -> bool:
         return (
@@ -279,24 +267,24 @@ def _filter(view: "View", asked: ListTasks) -> Callable[[_Row, str], bool]:
             and (not asked.since or _enqueued(row) >= asked.since)
             and (not tag or tag in tags_of(ledger, row.seq))
             and (not asked.name or matches(name) is not None)
+            and (not error or error in _error(row).casefold())
         )
 
     return passes
 
 
-@lru_cache(maxsize=64)
-def _glob(pattern: str) -> Callable[[str], object]:
-    return re.compile(translate(pattern)).match
+def _of_worker(asked: ListTasks, facts: TaskFacts) -> bool:
+    return asked.worker in {"", facts.worker}
 
 
-def _too_old(row: _Row, asked: ListTasks, window: int) -> bool:
-    """Whether this and all before it were enqueued too early.
+def _ends_at(ledger: "Ledger", seq: int, time: int) -> bool:
+    """Whether this task and all before it were enqueued before that time.
 
-    Numbers are in the order in which tasks came in, which is at most `window` after their clients'
-    first attempts.
+    Numbers are in the order in which tasks came in, which is at most the enqueue window after their
+    clients' first attempts.
     """
-    enqueued = _enqueued(row)
-    return bool(asked.since and enqueued) and enqueued < asked.since - window
+    enqueued = [_enqueued(row) for row in _rows(ledger, [seq])]
+    return bool(enqueued) and 0 < enqueued[0] < time
 
 
 # ---- rows ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, ProtocolError, QueueFull, Unsupported
 from raftwork.features.effects import Done, Effect, LimitChanged
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.limit_settings import (
     ENDLESS,
     GATE_TIMER,
@@ -246,6 +247,7 @@ def _configure(ledger: "Ledger", command: ConfigureLimit, effects: list[Effect])
     quota = _configured(ledger, command)
     ledger.gates.set(command.name, quota)
     effects.append(LimitChanged(command.name))
+    ledger.journal.note(Happened(EventKind.LIMIT_CHANGED, name=command.name))
 
 
 def _configured(ledger: "Ledger", command: ConfigureLimit) -> Quota:
@@ -274,6 +276,7 @@ def _pause(ledger: "Ledger", command: PauseGates, effects: list[Effect]) -> None
     quota = _known(ledger, command.name)
     ledger.gates.set(command.name, quota._replace(paused_until=command.until))
     effects.append(LimitChanged(command.name))
+    ledger.journal.note(Happened(EventKind.LIMIT_CHANGED, name=command.name, due=command.until))
 
 
 def _delete(ledger: "Ledger", command: DropLimit, effects: list[Effect]) -> Done:
@@ -281,6 +284,7 @@ def _delete(ledger: "Ledger", command: DropLimit, effects: list[Effect]) -> Done
         return Done(0)
     ledger.gates.delete(command.name)
     effects.append(LimitChanged(command.name))
+    ledger.journal.note(Happened(EventKind.LIMIT_DELETED, name=command.name))
     return Done(1)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from raftwork.errors import ProtocolError
 from raftwork.features import key_order
 from raftwork.features.effects import Effect, QueueResumed
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.queue_limits import check_queues
 from raftwork.features.task_batch import AT_MAX_MS, check_level
 from raftwork.features.why_it_waits import Reason, instant
@@ -133,6 +134,7 @@ def _pause(ledger: "Ledger", command: Pause, effects: list[Effect]) -> None:
         return
     _end_pause(ledger, queue, [])  # another one takes its place: nothing goes on
     queue.paused_until = command.until or ENDLESS
+    ledger.journal.note(Happened(EventKind.PAUSED, queue=queue.name, due=command.until))
     if command.until:
         ledger.set_timer(command.until, _PAUSE_TIMER, queue.number)
 
@@ -150,6 +152,7 @@ def _end_pause(ledger: "Ledger", queue: "Queue", effects: list[Effect]) -> None:
         ledger.drop_timer(queue.paused_until, _PAUSE_TIMER, queue.number)
     ledger.touch(queue.name).paused_until = 0
     effects.append(QueueResumed(queue.name))
+    ledger.journal.note(Happened(EventKind.RESUMED, queue=queue.name))
 
 
 def _pauses_over(ledger: "Ledger", numbers: Sequence[int], effects: list[Effect]) -> None:
@@ -175,6 +178,7 @@ def _delete(ledger: "Ledger", command: Delete, effects: list[Effect]) -> None:
     _end_pause(ledger, queue, effects)
     key_order.forget(ledger, queue.number)
     ledger.drop_queue(queue)
+    ledger.journal.note(Happened(EventKind.QUEUE_DELETED, queue=queue.name))
 
 
 def _paused(view: "View", task: "WaitingTask") -> Reason | None:

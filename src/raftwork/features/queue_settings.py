@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, ProtocolError, Unsupported
 from raftwork.features.effects import Done, Effect
+from raftwork.features.event_journal import TEXT_MAX, EventKind, Happened
 from raftwork.features.limit_settings import (
     BURST_MAX,
     CONCURRENCY_MAX,
@@ -391,6 +392,10 @@ def configure(ledger: "Ledger", command: Configure, _effects: list[Effect]) -> N
     values = check_settings(ledger, command)
     queue = ledger.touch(command.queue)
     queue.set(replace(queue.settings, **values))  # type: ignore[arg-type]
+    said = ", ".join(f"{name}={value}" for name, value in values.items())
+    ledger.journal.note(
+        Happened(EventKind.QUEUE_CONFIGURED, queue=queue.name, text=said[:TEXT_MAX])
+    )
 
 
 def _configure_three(ledger: "Ledger", command: ConfigureThree, effects: list[Effect]) -> None:

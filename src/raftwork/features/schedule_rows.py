@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import QueueFull, UnknownSchedule
 from raftwork.features.effects import ScheduleMoved
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.schedule_plan import Plan, plan_of
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.machine.state import Ledger
     from raftwork.features.effects import Effect
+    from raftwork.features.event_journal import Journal
 
 #: Of the whole cluster.
 SCHEDULES_MAX: Final = 100_000
@@ -79,9 +81,9 @@ _ticked = attrgetter(
 class Schedules:
     """The table, with its totals in memory."""
 
-    def __init__(self, db: apsw.Connection, *, there: bool) -> None:
+    def __init__(self, db: apsw.Connection, journal: Journal, *, there: bool) -> None:
         """`there` is whether the cluster's level has the table."""
-        self._db = db
+        self._db, self._journal = db, journal
         self.count = self.bytes = 0
         if there:
             ((self.count, self.bytes),) = db.execute(_TOTALS)
@@ -133,6 +135,8 @@ class Schedules:
         self.count += old is None
         self.bytes += row.size - (old.size if old is not None else 0)
         effects.append(ScheduleMoved(row.number, row.next))
+        if old is None or (old.version, old.paused) != (row.version, row.paused):
+            self._journal.note(Happened(EventKind.SCHEDULE_CHANGED, [row.id]))
 
     def ticked(self, row: Row, effects: list[Effect]) -> None:
         """It has ticked, or ticks of it were missed, and it is like this from now on."""
@@ -145,6 +149,7 @@ class Schedules:
         self.count -= 1
         self.bytes -= row.size
         effects.append(ScheduleMoved(row.number, 0))
+        self._journal.note(Happened(EventKind.SCHEDULE_DELETED, [row.id]))
 
 
 def unfinished(ledger: Ledger, number: int, limit: int) -> list[int]:

@@ -19,6 +19,7 @@ from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features import unique_keys
 from raftwork.features.cancel import ask_to_end
 from raftwork.features.enqueue import check_planned, enter
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.lifecycle import Entering
 from raftwork.features.limits import check_limits
 from raftwork.features.schedule_plan import QUEUED_MAX, Overlap, Plan, in_order
@@ -174,6 +175,9 @@ def make(
     entering = Entering(seq, id_, task[1], plan.payload, key, extras, ledger.time, TICKED)
     enter(ledger, spec, packed, entering, effects)
     made(ledger, ledger.seq, row.number, at)
+    ledger.journal.note(
+        Happened(EventKind.SCHEDULED_FIRED, [row.id], spec.queue, spec.name, due=at, text=id_)
+    )
     return TickFate.FIRED
 
 

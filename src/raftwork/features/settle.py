@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.features import dead_letters
 from raftwork.features.effects import Settled
+from raftwork.features.event_journal import EventKind
 from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.task_row import CANCELLING, FINISHED, cancel_reason
@@ -52,6 +53,9 @@ def settle(
     named = {spec: ledger.names[decode_spec(spec).name] for spec in specs}
     number, now = state.value, ledger.time
     ran_on, times = ledger.worker_numbers, ledger.run_times
+    ledger.journal.settled(state, verdicts, times)
+    if state not in (State.SUCCEEDED, State.CANCELLED):
+        ledger.journal.goes_on(EventKind.DEAD, [run for run, _ in verdicts])
     ledger.db.executemany(
         ending(ledger),
         [

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.errors import Unsupported
 from raftwork.features.effects import Done, Effect
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE
 
@@ -119,6 +120,7 @@ def raise_level(ledger: "Ledger", command: Raise, _effects: list[Effect]) -> Non
     """Go to the command's level, unless the cluster is there already. Raises OtherRelease."""
     if command.level > ledger.level:
         ledger.raise_level(command.level, command.release)
+        ledger.journal.note(Happened(EventKind.LEVEL_RAISED, text=str(command.level)))
 
 
 def feature() -> "Feature":

@@ -255,6 +255,8 @@ def end_unstarted(
     ledger.result_bytes += len(data) * len(tasks)
     ledger.next_expiry = min(ledger.next_expiry, *ends)
     names = ledger.numbered
+    for spec, task in zip(specs, tasks, strict=True):
+        ledger.journal.ended_unstarted(spec.queue, spec.name, task.id, state, data)
     return [
         *(Settled(0, task.seq, task.id, names[task.queue].name, state, data) for task in tasks),
         *following,

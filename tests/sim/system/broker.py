@@ -127,6 +127,7 @@ class Broker(Process):
             cluster_id=rng.getrandbits(128).to_bytes(16, "big"),
             contained=self._contained,
             levels=self.world.upgrades.starts(self.host),
+            event_bytes=self.world.event_reader.keeps(),
         )
 
     def _contained(self, _what: str, error: Exception) -> None:

@@ -22,6 +22,7 @@ from raftwork.features.cluster_settings import (
     SetClusterSettings,
 )
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.event_feed import EventsRead, ReadEvents
 from raftwork.features.flows import FlowSubmitted, SubmitFlow
 from raftwork.features.inspect_tasks import ListTasks, ShowTask, TaskPage, TaskShown
 from raftwork.features.pause_queue import PauseQueue, QueueGoesOn, QueuePaused, ResumeQueue
@@ -67,6 +68,7 @@ _REPLIES: dict[type[object], type[object]] = {
     SubmitFlow: FlowSubmitted,
     ShowTask: TaskShown,
     ListTasks: TaskPage,
+    ReadEvents: EventsRead,
     SetClusterSettings: ClusterSettingsSet,
     AskClusterSettings: ClusterSettingsTold,
 }
@@ -363,8 +365,8 @@ class Client(Process):
             self.world.clients.purged(call.at, call.about, answer)
         elif isinstance(call.about, Steers):
             self.world.clients.steered(call.at, call.about, answer)
-        elif isinstance(call.about, ShowTask | ListTasks):
-            looked(self.world.clients, self.world.queue, call.at, call.about, answer)
+        elif isinstance(call.about, Looks):
+            self._looked(call.at, call.about, answer)
         elif call.about is not None:
             self.world.clients.told(call.about, call.since, answer)
         elif call.batch is None:
@@ -380,6 +382,12 @@ class Client(Process):
             self._watch(
                 call.batch.ids, comes=answer.message.watched and answer.call.slot is not None
             )
+
+    def _looked(self, at: int, about: Looks, answer: Answered) -> None:
+        if isinstance(about, ReadEvents):
+            self.world.event_reader.answered(about, answer)
+        else:
+            looked(self.world.clients, self.world.queue, at, about, answer)
 
     def _submitted(self, about: EnqueueUnique | SubmitFlow, answer: Answered) -> None:
         queue = self.world.queue

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from raftwork.broker.machine import Machine
 from raftwork.client.calls import Answered
 from raftwork.errors import UnknownTask
+from raftwork.features.event_feed import ReadEvents
 from raftwork.features.inspect_tasks import ListTasks, ShowTask, TaskFacts, TaskPage, TaskShown
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.messages import Result, State
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tests.sim.system.service_checker import ClientChecker
     from tests.sim.system.world import World
 
-Looks = ShowTask | ListTasks
+Looks = ShowTask | ListTasks | ReadEvents
 
 _EVERY = 150
 _UNSTARTED = (State.QUEUED, State.SCHEDULED, State.BLOCKED)
@@ -48,7 +49,7 @@ class Looker:
             for user in self._world.users:
                 user.inquire(self._draw())
 
-    def _draw(self) -> Looks:
+    def _draw(self) -> ShowTask | ListTasks:
         rng, ids = self._rng, self._world.book.ids
         if ids and rng.random() < 0.7:
             return ShowTask(0, rng.choice(ids[-20:]), rng.random() < 0.5)
@@ -57,7 +58,11 @@ class Looker:
 
 
 def looked(
-    clients: "ClientChecker", queue: "QueueChecker", asked: int, about: Looks, answer: Answered
+    clients: "ClientChecker",
+    queue: "QueueChecker",
+    asked: int,
+    about: ShowTask | ListTasks,
+    answer: Answered,
 ) -> None:
     """What is told is true, or has been since it was asked."""
     match about, answer.message:

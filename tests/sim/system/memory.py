@@ -346,6 +346,7 @@ class MemoryStore:
         with target.backup("main", received, "main") as copy:
             copy.step()
         received.close()
+        target.execute("DROP TABLE IF EXISTS store_event")  # a snapshot has no table of the store
         self._disk.db = target
         image = Image(snapshot.at, (), self._state, snapshot.at, self._built.roster)
         self._disk.commits = [image]

@@ -146,6 +146,9 @@ class WatchedNode(Node):
     def apply(self, entry: Entry) -> None:
         self._at = entry.at
         super().apply(entry)
+        ring = self._events.ring
+        if ring.keeps:
+            self._broker.world.queue.events.noted(self._broker.host, entry.at, ring)
 
     def activated(self, epoch: int, now: int) -> None:
         self._broker.activated(epoch)

@@ -60,6 +60,7 @@ from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.enqueues import EnqueueRules
+from tests.sim.system.events import EventChecker
 from tests.sim.system.executions import Executions
 from tests.sim.system.flow_rules import FlowRules
 from tests.sim.system.known import Known
@@ -119,9 +120,11 @@ class QueueChecker:
     executions: Executions = field(init=False)
     outcomes: OutcomeRules = field(init=False)
     purges: PurgeRules = field(init=False)
+    events: EventChecker = field(init=False)
 
     def __post_init__(self) -> None:
         self.cancels = CancelChecker(self.reached)
+        self.events = EventChecker(self.reached)
         self.ends = AttemptEnds(self.reached)
         self.lanes = LaneRules(self.reached)
         self.keys = Keys(self)
@@ -154,6 +157,7 @@ class QueueChecker:
             require(known == made, "same commands, same answers", f"{name} differs at {at}")
             return
         self.applications[at] = made
+        self.events.applied(at, applied)
         self.rooms.newest = at
         effects, (time, plains) = applied.effects, decode_batch(data)
         self.time = max(self.time, time)

@@ -88,6 +88,10 @@ _EXPECTED = (
     "balancer refused",
     "level raised by an upgrade",
     "away when all others are upgraded",
+    # events
+    "events: read to the end",
+    "events: read across a failover",
+    "events: gap told",
     # purges
     "purged",
     "purged after an attempt",

@@ -24,6 +24,7 @@ from raftwork.features.cluster_settings import (
     SetClusterSettings,
 )
 from raftwork.features.enqueue import Enqueued
+from raftwork.features.event_feed import EventsRead
 from raftwork.features.inspect_tasks import TaskPage, TaskShown
 from raftwork.features.pause_queue import PauseQueue, QueueGoesOn, QueuePaused, ResumeQueue
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
@@ -83,6 +84,7 @@ _FROM_LEADER = frozenset(
     for kind in (
         *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold, QueuePurged),
         *(ClusterSettingsSet, ClusterSettingsTold, EnqueuedUnique, TaskShown, TaskPage),
+        EventsRead,
         *(TasksCancelled, QueuePaused, QueueGoesOn, CancelRuns),
         *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
     )

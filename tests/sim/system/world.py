@@ -22,6 +22,7 @@ from tests.sim.system.client import Client
 from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
+from tests.sim.system.events import EventReader
 from tests.sim.system.faults import Faults
 from tests.sim.system.flows import STEPS_AT_ONCE, Flows
 from tests.sim.system.fork_server import ForkServers
@@ -120,6 +121,7 @@ class World:
         self.purges = Purges(self)
         self.cancels = Cancels(self)
         self.looker = Looker(self)
+        self.event_reader = EventReader(self)
         self.cluster_admin = ClusterAdmin(self)
         self.uniques = Uniques(self)
         self.flows = Flows(self)
@@ -180,6 +182,7 @@ class World:
             self.schedulers.begin()
             self.moves.begin()
             self.looker.begin()
+            self.event_reader.begin()
             self.limit_admin.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
@@ -205,6 +208,7 @@ class World:
             timeline.after(0, self._check_waiters)
             require(self._recovers(), "liveness", self.complaint())
             self._compare()
+            self.event_reader.check()
         finally:
             reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
             flow_nodes.STEPS_AN_ENTRY = steps

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from raftwork import Status
 from raftwork.cli import cluster, show, tasks
-from raftwork.client.run_info import Attempt, Progress, Reason, Report, RunInfo
+from raftwork.client.run_info import Attempt, Found, Progress, Reason, Report, RunInfo
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RUNS = RunInfo(
@@ -61,9 +61,11 @@ class FakeApp:
         made = Report(told, [1, "a"], {"k": None}, None, None, "", {"row": 7})
         return SimpleNamespace(report=lambda: self.report or made)
 
-    def runs(self, **asked: object) -> list[RunInfo]:
+    def runs(self, **asked: object) -> Found:
         self.asked.append(asked)
-        return [] if asked["queue"] == "empty" else [WAITS, RUNS]
+        found = Found([] if asked["queue"] == "empty" else [WAITS, RUNS])
+        found.scanned, found.before = 4_000, 12 if asked["error"] else None
+        return found
 
 
 @pytest.fixture(autouse=True)
@@ -149,10 +151,19 @@ def test_filters_reach_the_cluster(app: FakeApp) -> None:
             "queue": "empty",
             "tag": ("a", "b=c"),
             "since": 5_400.0,
+            "worker": None,
+            "error": None,
             "limit": 50,
             "before": 9,
+            "budget": 0.25,
         }
     ]
+
+
+def test_where_time_did_not_do_it_is_said_how_far_it_came(app: FakeApp) -> None:
+    text = run(tasks.command, "--error", "Timeout", "--worker", "w1")
+    assert "looked at the newest 4000 tasks; to go on: --before 12" in text
+    assert (app.asked[0]["error"], app.asked[0]["worker"]) == ("Timeout", "w1")
 
 
 @pytest.mark.parametrize(

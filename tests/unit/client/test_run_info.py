@@ -11,7 +11,7 @@ from raftwork.client.app import App
 from raftwork.client.caller import Caller
 from raftwork.client.reply import Reply
 from raftwork.client.run import Run
-from raftwork.client.run_info import Attempt, Filter, Progress, Reason, pages, summary
+from raftwork.client.run_info import Attempt, Found, Progress, Reason, pages
 from raftwork.features.inspect_tasks import (
     AttemptFacts,
     ListTasks,
@@ -133,18 +133,27 @@ def test_pages_are_asked_for_until_there_are_enough_or_no_more() -> None:
     app = FakeApp(
         TaskPage(0, [RUNS] * 200, 50, 200), TaskPage(0, [], 20, 4_000), TaskPage(0, [RUNS], 0, 9)
     )
-    wanted = Filter.of("running", "m.*", "q", None, None)
-    found = [
-        summary(task)
-        for reply in pages(cast("Caller", app), wanted, 250, None)
-        for task in reply.result().tasks
-    ]
-    assert len(found) == 201
+    found = Found()
+    for reply in pages(
+        cast("Caller", app), found, state="running", name="m.*", queue="q", limit=250
+    ):
+        reply.result()
+    assert (len(found), found.scanned, found.before) == (201, 4_209, None)
     assert app.asked == [
         ListTasks(0, INT_MAX, 200, State.RUNNING, "m.*", "q", [], 0),
         ListTasks(0, 50, 50, State.RUNNING, "m.*", "q", [], 0),
         ListTasks(0, 20, 50, State.RUNNING, "m.*", "q", [], 0),
     ]
+
+
+def test_without_time_left_it_is_said_where_to_go_on() -> None:
+    app = FakeApp(TaskPage(0, [RUNS], 50, 4_000, 1_000), TaskPage(0, [RUNS], 0, 9))
+    found = Found()
+    for reply in pages(cast("Caller", app), found, error="Timeout", worker="w1", budget=0):
+        reply.result()
+    assert (len(found), found.scanned, found.before) == (1, 4_000, 50)
+    assert found.as_of == datetime.fromtimestamp(1, UTC)
+    assert (app.asked[0].error, app.asked[0].worker) == ("Timeout", "w1")
 
 
 def test_an_app_lists_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,9 @@ class RecordingHost:
         self.events.append(Event("apply", entry))
         self._store.machine = self._store.machine.after(entry.data)
 
+    def passed(self, entry: Entry) -> None:
+        pass
+
     def activated(self, epoch: int, now: int) -> None:
         self.events.append(Event("activated", epoch))
 

@@ -4,7 +4,7 @@ import pytest
 
 from raftwork.broker.machine.commands import Assign, Fail, Finish
 from raftwork.client.run_info import report
-from raftwork.features import inspect_tasks
+from raftwork.features import inspect_tasks, search_tasks
 from raftwork.features.checkpoints import Note
 from raftwork.features.enqueue import Admit
 from raftwork.features.history import NameWorker, Ran
@@ -184,7 +184,7 @@ def test_filters_are_joined(harness: RequestHarness) -> None:
 def test_since_ends_the_look_where_all_is_older(
     harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspect_tasks, "_SLICE", 2)
+    monkeypatch.setattr(search_tasks, "SLICE", 2)
     window = harness.machine.settings.enqueue_window
     late = 3 * window
     for at, task in enumerate("abcdef"):
@@ -204,12 +204,67 @@ def _one(task: str) -> tuple[bytes, bytes]:
 def test_a_request_looks_at_so_many_rows_and_says_where_to_go_on(
     harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspect_tasks, "_SLICE", 2)
-    monkeypatch.setattr(inspect_tasks, "SCAN_MAX", 4)
+    monkeypatch.setattr(search_tasks, "SLICE", 2)
+    monkeypatch.setattr(inspect_tasks, "WORK_MAX", 6)
     put(harness, *"abcdef", name="other")
     first = page(harness, name="m.f")
     assert (first.tasks, first.scanned, first.before) == ([], 4, 3)
     assert page(harness, name="m.f", before=3).before in {0, 1}
+
+
+def test_what_a_statement_can_see_costs_a_part_of_what_a_task_does(
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_tasks, "WINDOW", 10)
+    for name in ("mail.send", "bill.send"):
+        put(harness, *(f"{name}-{at}" for at in range(30)), name=name)
+    harness.queues.apply(Assign(WORKER, list(range(1, 61))))
+    harness.queues.apply(Finish([(token, b"v") for token in range(1, 61)]))
+    part = search_tasks.parts(harness.machine.state, search_tasks.Filter(name="mail.*"))
+    newest = part(61)
+    assert (newest.seqs, newest.scanned, newest.before) == ([], 10, 51)
+    last = part(11)
+    assert (list(last.seqs), last.before) == (list(range(10, 0, -1)), 1)
+    assert part(1).before == 0
+    harness.view.time = 5_000
+    told = page(harness, name="mail.*", limit=2)
+    assert [task.id for task in told.tasks] == ["mail.send-29", "mail.send-28"]
+    assert told.scanned == 40
+    assert told.as_of == 5_000
+
+
+def test_a_part_that_is_full_ends_with_its_last_task(
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_tasks, "SLICE", 3)
+    put(harness, *"abcdefgh")
+    part = search_tasks.parts(harness.machine.state, search_tasks.Filter(state=State.QUEUED))
+    parts, before = [], 9
+    while before:
+        each = part(before)
+        parts.append((list(each.seqs), each.scanned))
+        before = each.before
+    assert parts == [([8, 7, 6], 3), ([5, 4, 3], 3), ([2, 1], 2)]
+
+
+def test_what_has_no_value_is_found_by_its_error_without_looking_at_the_others(
+    harness: RequestHarness,
+) -> None:
+    put(harness, *"abcdef")
+    harness.queues.apply(NameWorker(WORKER, "w1"), Assign(WORKER, [1, 2, 3, 4]))
+    harness.queues.apply(Finish([(1, b"v"), (4, b"v")]))
+    harness.queues.apply(Fail(2, encode_failure(Failure("TimeoutError", "too slow", "")), 0))
+    harness.queues.apply(Fail(3, encode_failure(Failure("ValueError", "no", "")), 0))
+    told = page(harness, error="timeout")
+    assert ([task.id for task in told.tasks], told.scanned) == (["b"], 2)
+    assert listed(harness, error="TOO SLOW", worker="w1") == ["b"]
+    assert listed(harness, error="too slow", worker="w2") == []
+    assert listed(harness, state=State.FAILED) == ["c", "b"]
+    assert page(harness, state=State.FAILED).scanned == 2
+    assert listed(harness, state=State.LOST) == []
+    assert listed(harness, worker="w1") == ["d", "c", "b", "a"]
+    assert listed(harness, state=State.SUCCEEDED, worker="w1") == ["d", "a"]
+    assert listed(harness, state=State.QUEUED, error="no") == []
 
 
 def test_bad_questions_are_refused(harness: RequestHarness) -> None:

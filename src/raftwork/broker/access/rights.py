@@ -19,6 +19,7 @@ from raftwork.features.cluster_settings import AskClusterSettings, SetClusterSet
 from raftwork.features.dead_letters import ListDead, PurgeDead, RetryDead, ShowDead
 from raftwork.features.drain import DrainWorker
 from raftwork.features.enqueue import Enqueue
+from raftwork.features.event_feed import ReadEvents
 from raftwork.features.flow_again import RetryFlow
 from raftwork.features.flow_callbacks import AddCallback
 from raftwork.features.flow_graph import queues_of_graph
@@ -204,6 +205,7 @@ RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
     PurgeDead: Right(_ADMIN, _by(PurgeDead, _purge_dead)),
     **dict.fromkeys((DrainWorker, SetClusterSettings, FinishUpgrade), Right(_ADMIN, _cluster)),
     AskAudit: Right(_ADMIN, _cluster),
+    ReadEvents: Right(_INSPECT, _queue),
 }
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.dispatch.intake import Intake
+from raftwork.broker.event_ring import NO_EVENTS, EventRing
 from raftwork.broker.events import (
     ChoreFailed,
     ClusterSettingsChanged,
@@ -110,6 +111,7 @@ class Leadership:
         attempts: bool = False,
         members: Callable[[], Mapping[str, Member | None]] = dict,
         wall: Callable[[int], int] | None = None,
+        events: EventRing = NO_EVENTS,
     ) -> None:
         """`barrier` is the last one that a failed Leadership asked for in this epoch.
 
@@ -129,7 +131,8 @@ class Leadership:
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._intake = Intake(self._dispatcher, self.workers)
         self._results = ResultOutbox(machine, writable)
-        view = View(machine, self.workers, self._results, self._intake, BALANCERS, members)
+        known = (self._results, self._intake, BALANCERS, members, events)
+        view = View(machine, self.workers, *known)
         self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
         self._chores = [feature.chore(view) for feature in FEATURES if feature.chore is not None]
@@ -234,7 +237,7 @@ class Leadership:
             refused
             or bool(self._pending)
             or self._dispatcher.needs_plan
-            or self.processor.polls
+            or self.processor.polls_each_turn
             or self.workers.congested
         )
 

@@ -31,6 +31,7 @@ from raftwork.features.effects import (
     NotAssigned,
     TokenRejected,
 )
+from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.feature import REFUSALS
 from raftwork.features.growth import count_tasks, read_growth
 from raftwork.features.history import ERROR_MAX, note_attempt
@@ -114,6 +115,7 @@ def grew(ledger: Ledger, command: Grew, effects: list[Effect]) -> None:
     run = growth.enter(effects)
     if command.replaced:
         effects.append(AttemptEnded(run.token, run.seq))
+        ledger.journal.goes_on(EventKind.REPLACED, [run])
     else:
         settle(ledger, State.SUCCEEDED, [(run, command.value)], effects)
 
@@ -136,6 +138,7 @@ def postpone(ledger: Ledger, command: Postpone, effects: list[Effect]) -> None:
     if spec_of(run.spec).at_most_once:
         _failed(ledger, run, encode_failure(ResumeAsked()), None, effects)
     else:
+        ledger.journal.goes_on(EventKind.POSTPONED, [run], command.at)
         _again(ledger, run, command.at, effects)
 
 
@@ -154,6 +157,8 @@ def hold_back(ledger: Ledger, command: HoldBack, effects: list[Effect]) -> None:
     if spec_of(run.spec).at_most_once:
         _failed(ledger, run, command.failure, None, effects)
     else:
+        text = failure_head(command.failure, ERROR_MAX)
+        ledger.journal.goes_on(EventKind.POSTPONED, [run], command.until, text)
         _again(ledger, run, ledger.time if gates else command.until, effects)
 
 
@@ -166,6 +171,7 @@ def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
     for run in runs:
         if run.flags:
             ledger.attempt_ended(run.seq, run.flags, began=False)
+    ledger.journal.goes_on(EventKind.RELEASED, runs)
     _requeue(ledger, runs, effects)
 
 
@@ -192,9 +198,23 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
                 ledger.attempt_ended(run.seq, run.flags, began=started)
             if started:
                 note_attempt(ledger, run, f"WorkerLost: {lost_by(command.by)}")
+    _note_lost(ledger, command, again, charged)
     note_losses(ledger, charged, command.by)
     settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
+
+
+def _note_lost(
+    ledger: Ledger, command: Lose, again: Sequence[Running], charged: Sequence[Running]
+) -> None:
+    """For those who look: a worker is gone, and these of its tasks wait again."""
+    by, began = command.by, {run.token for run in charged}
+    if by.worker and by.exit is None and by.signal is None:  # else it lost one of its processes
+        ledger.journal.note(Happened(EventKind.WORKER_LOST, name=by.worker, text=lost_by(by)))
+    retried = [run for run in again if run.token in began]
+    ledger.journal.goes_on(EventKind.RETRIED, retried, text=f"WorkerLost: {lost_by(by)}")
+    released = [run for run in again if run.token not in began]
+    ledger.journal.goes_on(EventKind.RELEASED, released)
 
 
 def _too_many(ledger: Ledger, run: Running) -> bool:
@@ -215,7 +235,9 @@ def _failed(
     if retry_at is None or spec.at_most_once or run.failures > spec.retries:
         settle(ledger, State.FAILED, [(run, failure)], effects)
     else:
-        note_attempt(ledger, run, failure_head(failure, ERROR_MAX))
+        text = failure_head(failure, ERROR_MAX)
+        note_attempt(ledger, run, text)
+        ledger.journal.goes_on(EventKind.RETRIED, [run], retry_at, text)
         _again(ledger, run, retry_at, effects)
 
 

@@ -58,6 +58,7 @@ ALTER TABLE task ADD COLUMN run_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN open INTEGER NOT NULL DEFAULT 0;     -- edges to it that are unmet
 ALTER TABLE task ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;     -- whose node it is
 ALTER TABLE task ADD COLUMN parent INTEGER NOT NULL DEFAULT 0;   -- whose code made it
+CREATE INDEX unsuccessful ON task (seq) WHERE state > 3;          -- features/search_tasks.py
 ALTER TABLE queue ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;

@@ -23,6 +23,7 @@ from raftwork.broker.machine.links import Links
 from raftwork.broker.machine.migrations import check_version
 from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
+from raftwork.features.event_journal import Journal
 from raftwork.features.lifecycle import Hooks, entering
 from raftwork.features.limit_settings import Quota
 from raftwork.features.number_ranges import ranges
@@ -171,7 +172,8 @@ class Ledger:
         #: Unique keys that are taken.
         self.keys = self._count_keys()
         self.checkpoint_bytes = self._checkpoint_bytes()
-        self.schedules = Schedules(db, there=self.level >= level_two.LEVEL)
+        self.journal = Journal()
+        self.schedules = Schedules(db, self.journal, there=self.level >= level_two.LEVEL)
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
@@ -404,15 +406,17 @@ class Ledger:
         They never wait: nothing of them is read that was written a moment ago. `tasks` are (id,
         payload) each; returns (token, number, id, payload).
         """
-        begun: list[tuple[int, int, str, bytes]] = []
+        runs: list[Running] = []
         for seq, (task, payload) in enumerate(tasks, first):
-            self.token += 1
-            size = len(payload)
-            self.begin(
-                Running(self.token, seq, task, queue.name, worker, spec, 1, 0, 0, size), queue
-            )
-            begun.append((self.token, seq, task, payload))
-        return begun
+            self.token = token = self.token + 1
+            run = Running(token, seq, task, queue.name, worker, spec, 1, 0, 0, len(payload))
+            self.begin(run, queue)
+            runs.append(run)
+        self.journal.assigned(runs)
+        return [
+            (run.token, run.seq, task, payload)
+            for run, (task, payload) in zip(runs, tasks, strict=True)
+        ]
 
     def end(self, token: int) -> Running | None:
         """Take the token away; None if it is not current."""

@@ -151,6 +151,7 @@ class RequestProcessor:
         #: Those that wait until all workers are heard.
         self._early: list[OpenRequest] = []
         self._waits: dict[Key, tuple[OpenRequest, Generator[None, None, Frame]]] = {}
+        self._impatient = 0  # of them: those that are to be looked at in every turn
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -214,6 +215,7 @@ class RequestProcessor:
             case Wait():
                 self._hold(asked)
                 self._waits[asked.key] = asked, rule.polls(self.view, asked.request)
+                self._impatient += rule.each_turn
             case Subscribe():
                 tally.check(asked.cost)
                 answer, rest = rule.begin(self.view, asked.key[0], asked.request)
@@ -260,8 +262,7 @@ class RequestProcessor:
         self.view.results.gone(routing)
         self._left.update(key for key in self._open if key[0] == routing)
         for key in [key for key in self._waits if key[0] == routing]:
-            asked, _ = self._waits.pop(key)
-            self._end(asked, None)
+            self._end(self._no_longer_waits(key), None)
 
     def _note(self, asked: OpenRequest, outcome: str = DONE) -> None:
         if asked.who:
@@ -309,8 +310,13 @@ class RequestProcessor:
 
     @property
     def polls(self) -> bool:
-        """Whether anything is to be looked at in every turn."""
+        """Whether anything is to be looked at where something happened."""
         return bool(self._waits or self._rests or self._early)
+
+    @property
+    def polls_each_turn(self) -> bool:
+        """Whether anything is to be looked at in every turn."""
+        return bool(self._rests or self._early or self._impatient)
 
     def poll(self, now: int) -> None:
         """Answer what can be answered by now, and go on with large changes. Cheap if none wait.
@@ -328,13 +334,19 @@ class RequestProcessor:
             try:
                 next(polls)
             except StopIteration as end:
-                del self._waits[key]
+                self._no_longer_waits(key)
                 self._note(asked)
                 self._end(asked, end.value)
             except REFUSALS as error:
-                del self._waits[key]
+                self._no_longer_waits(key)
                 self._note(asked, str(error))
                 self._fail(asked, Code(error.code), str(error))
+
+    def _no_longer_waits(self, key: Key) -> OpenRequest:
+        asked, _ = self._waits.pop(key)
+        assert isinstance(asked.rule, Wait)
+        self._impatient -= asked.rule.each_turn
+        return asked
 
     def _take_early(self) -> None:
         """All workers are heard by now."""

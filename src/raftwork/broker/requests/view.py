@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from raftwork.broker.event_ring import NO_EVENTS, EventRing
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
@@ -43,6 +45,8 @@ class View:
     balancers: Collection[str]
     #: The other brokers by name; None for one that does not answer now.
     members: Callable[[], Mapping[str, Member | None]]
+    #: What happened, as far as it is kept here.
+    events: EventRing = NO_EVENTS
     time: int = 0
     all_heard: bool = False
     #: The machine's tables and what it knows by heart, to read.

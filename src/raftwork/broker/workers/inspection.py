@@ -48,6 +48,11 @@ class Inspection:
         began = worker.assignments[token].started
         return worker.name, None if began is None else max(0, self._last_beat() - began)
 
+    def name(self, incarnation: bytes) -> str:
+        """Of the worker of this incarnation; empty if this leader has not heard of it."""
+        worker = self._workers.get(incarnation)
+        return "" if worker is None else worker.name
+
     def progress(self, id_: str) -> Said | None:
         """How far the task of this id is by its own word, if it runs."""
         return self._notes.progress(id_)

@@ -1,0 +1,270 @@
+"""The newest events of one replica, in its database, as far as a number of bytes goes.
+
+1. A row for each entry that was applied, in the transaction that applies it: so no crash parts the
+   events from what they tell of. A replica that applies an entry again has its events once.
+2. The table is the store's own (`store_`): neither the digest nor a snapshot has it. After a
+   snapshot was installed, and after a release or a setting that kept no events, it begins anew: its
+   last row is not the entry that was applied last.
+3. The first row is the floor: its own events, and all before it, are gone.
+4. Nothing of it ends a broker but the disk. What cannot be noted is a gap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+
+import apsw
+
+from raftwork.consensus.core import ORIGIN, Kind, Position
+from raftwork.consensus.membership import decode_roster
+from raftwork.features.event_feed import ALL_OF_IT, Cursor, Page, ToldEvent, Wanted, told
+from raftwork.features.event_journal import EventKind, Happened
+from raftwork.wire import pack, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from raftwork.broker.containment import Containment
+    from raftwork.broker.machine import Machine
+    from raftwork.broker.node_setup import Setup
+    from raftwork.consensus.core import Entry
+
+#: What is kept unless somebody says otherwise: about half a million ordinary tasks.
+EVENT_BYTES: Final = 64 * 1024 * 1024
+#: What a row costs beside its data.
+_ROW_BYTES: Final = 32
+#: So many pieces it goes by, once it is full.
+_SEGMENTS: Final = 64
+#: Of one look: rows, and bytes of them.
+_LOOK_ROWS: Final = 500
+_LOOK_BYTES: Final = 64 * 1024
+#: About a millisecond each. However many read, between two turns others are served.
+_LOOKS_MAX: Final = 8
+
+_MAKE: Final = """CREATE TABLE IF NOT EXISTS store_event (
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,        -- leader time
+    events INTEGER NOT NULL,    -- how many
+    data BLOB NOT NULL,         -- packed: a list of Happened
+    PRIMARY KEY (epoch, seq)
+) WITHOUT ROWID"""
+_IS_THERE: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'store_event'"
+_INSERT: Final = "INSERT INTO store_event VALUES (?, ?, ?, ?, ?)"
+_SIZES: Final = "SELECT epoch, seq, events, length(data) FROM store_event ORDER BY epoch, seq"
+_DROP: Final = "DELETE FROM store_event WHERE (epoch, seq) < (?, ?)"
+_EMPTY: Final = "UPDATE store_event SET data = x'' WHERE epoch = ? AND seq = ?"
+_FLOOR: Final = "SELECT epoch, seq, events FROM store_event ORDER BY epoch, seq LIMIT 1"
+_FROM: Final = """SELECT epoch, seq, at, events, data FROM store_event
+    WHERE (epoch, seq) >= (?, ?) ORDER BY epoch, seq LIMIT ?"""
+
+
+class RingStore(Protocol):
+    """What it needs of a store."""
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The live database."""
+        ...
+
+    @property
+    def applied(self) -> Position:
+        """The position of the newest applied entry."""
+        ...
+
+
+class _Segment(NamedTuple):
+    last: Cursor
+    size: int  # bytes
+
+
+class EventRing:
+    """See the top of this file. Made anew whenever the store has another database."""
+
+    def __init__(self, store: RingStore, limit_bytes: int = EVENT_BYTES) -> None:
+        """It keeps about `limit_bytes`; with 0 none, and what is there goes."""
+        self._db = store.connection
+        self._limit = limit_bytes
+        #: All up to here is gone; up to here it has noted all.
+        begun = store.applied > ORIGIN
+        self.floor = self.last = Cursor(*store.applied, ALL_OF_IT if begun else 0)
+        self._segments: deque[_Segment] = deque()
+        self._open = self._size = 0  # bytes of the open segment, and of all
+        self._look_time = self._looks = 0
+        #: Whether the table is as it should be.
+        self._there = False
+        if limit_bytes and self._db.execute(_IS_THERE).fetchone() is not None:
+            self._load(store.applied)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps any."""
+        return self._limit > 0
+
+    def _load(self, applied: Position) -> None:
+        last: Cursor | None = None
+        floor: Cursor | None = None
+        for epoch, seq, events, size in self._db.execute(_SIZES):
+            last = Cursor(epoch, seq, events)
+            floor = floor or last
+            self._count(last, size)
+        if floor is not None and last is not None and last[:2] == tuple(applied):
+            self.floor, self.last, self._there = floor, last, True
+        else:
+            self._segments.clear()
+            self._open = self._size = 0
+
+    def _count(self, last: Cursor, size: int) -> None:
+        self._size += size + _ROW_BYTES
+        self._open += size + _ROW_BYTES
+        if self._open * _SEGMENTS >= self._limit:
+            self._segments.append(_Segment(last, self._open))
+            self._open = 0
+
+    # ---- noting ---------------------------------------------------------------------------------
+
+    def note(self, at: Position, time: int, happened: Sequence[Happened]) -> None:
+        """This entry was applied, and brought these about. Inside the open transaction."""
+        if not self._there and not self._begin():
+            return
+        data = pack(happened) if happened else b""
+        last = Cursor(*at, sum([event.count for event in happened]))
+        self._db.execute(_INSERT, (*at, time, last.n, data))
+        self.last = last
+        self._count(last, len(data))
+        if self._size > self._limit:
+            self._trim()
+
+    def lose(self, at: Position) -> None:
+        """What this entry brought about could not be noted."""
+        self.floor = self.last = Cursor(*at, ALL_OF_IT)
+        self._there = False
+
+    def _begin(self) -> bool:
+        """An empty ring from the floor on; without any bytes for it, none."""
+        self._db.execute("DROP TABLE IF EXISTS store_event")
+        self._segments.clear()
+        self._open = self._size = 0
+        if not self.keeps:
+            return False
+        self._db.execute(_MAKE)
+        self._db.execute(_INSERT, (*self.floor[:2], 0, self.floor.n, b""))
+        self._size = _ROW_BYTES
+        self._there = True
+        return True
+
+    def _trim(self) -> None:
+        """The oldest piece goes."""
+        if not self._segments:
+            return
+        segment = self._segments.popleft()
+        self._size -= segment.size
+        self.floor = segment.last
+        self._db.execute(_DROP, self.floor[:2])
+        self._db.execute(_EMPTY, self.floor[:2])
+
+    # ---- reading --------------------------------------------------------------------------------
+
+    def may_look(self, time: int) -> bool:
+        """Whether there is room for one more look in this millisecond of leader time."""
+        if time != self._look_time:
+            self._look_time, self._looks = time, 0
+        self._looks += 1
+        return self._looks <= _LOOKS_MAX
+
+    def read(
+        self, after: Cursor, wanted: Wanted, limit: int, name_of: Callable[[bytes], str]
+    ) -> Page:
+        """The next events behind a cursor that are wanted, of some hundred entries at most."""
+        if not self._there:
+            return Page([], max(after, self.floor), gap=after < self.floor, more=False)
+        return read_events(self._db, after, wanted, limit, name_of)
+
+
+class _Nothing(NamedTuple):
+    """A store of which nothing is kept."""
+
+    connection: apsw.Connection
+    applied: Position
+
+
+#: Of a leadership without a replica around it.
+NO_EVENTS: Final = EventRing(_Nothing(apsw.Connection(""), ORIGIN), 0)
+
+
+class EventNotes:
+    """Has the events of what is applied noted in a ring. Made anew whenever the machine is."""
+
+    def __init__(
+        self, store: RingStore, machine: Machine, containment: Containment, setup: Setup
+    ) -> None:
+        self.ring = EventRing(store, setup.event_bytes)
+        self._machine = machine
+        machine.state.journal.on = self.ring.keeps
+        self._at = store.applied
+        self._boundary = containment.of("noting events", lambda: self.ring.lose(self._at))
+
+    def applied(self, entry: Entry) -> None:
+        """The entry, whatever its kind, was applied. Inside the open transaction."""
+        self._at = entry.at
+        with self._boundary:
+            happened = self._machine.state.journal.drain()
+            self.ring.note(entry.at, self._machine.time, [*_of_entry(entry), *happened])
+
+
+def _of_entry(entry: Entry) -> list[Happened]:
+    """What it says by itself. Of an epoch the first entry comes from its leader: Raft's is empty,
+    and Zab counts from 1 in each."""
+    if entry.kind is Kind.ROSTER:
+        return [Happened(EventKind.ROSTER_CHANGED, text=", ".join(decode_roster(entry.data)))]
+    if entry.kind is Kind.NOOP or entry.at.seq == 1:
+        return [Happened(EventKind.LEADER_ACTIVATED, text=str(entry.at.epoch))]
+    return []
+
+
+def read_events(
+    db: apsw.Connection,
+    after: Cursor,
+    wanted: Wanted,
+    limit: int,
+    name_of: Callable[[bytes], str],
+) -> Page:
+    """The same for any connection to a replica's database that has the table.
+
+    `name_of` is the name of a worker of this incarnation, or empty. A gap is told by itself,
+    before what follows it.
+    """
+    first = db.execute(_FLOOR).fetchone()
+    floor = Cursor(*first) if first else after
+    if after < floor:
+        return Page([], floor, gap=True, more=True)
+    events: list[ToldEvent] = []
+    size = 0
+    with closing(db.execute(_FROM, (*after[:2], _LOOK_ROWS))) as rows:
+        for epoch, seq, at, count, data in rows:
+            read = after.n if after[:2] == (epoch, seq) else 0
+            if read >= count:
+                after = Cursor(epoch, seq, max(read, count))
+                continue
+            happened = _unpacked(data)
+            place, left = Cursor(epoch, seq, read), limit - len(events)
+            some, n = told(place, at, happened, wanted, left, name_of)
+            events += some
+            after = Cursor(epoch, seq, n)
+            size += len(data)
+            if n < count or size >= _LOOK_BYTES:
+                return Page(events, after, gap=False, more=True)
+    return Page(events, after, gap=False, more=_goes_on(db, after))
+
+
+def _goes_on(db: apsw.Connection, after: Cursor) -> bool:
+    last = db.execute("SELECT epoch, seq FROM store_event ORDER BY epoch DESC, seq DESC LIMIT 1")
+    row = last.get
+    return row is not None and after[:2] < tuple(row)
+
+
+def _unpacked(data: bytes) -> list[Happened]:
+    rows = cast("list[list[object]]", unpack(data)) if data else []
+    return [Happened(EventKind(row[0]), *row[1:]) for row in rows]  # type: ignore[arg-type]

@@ -1,0 +1,203 @@
+"""What an entry brought about, for those who look: noted where it happens, on every replica alike.
+
+Effects are what a leader acts on; nobody acts on what stands here. It is no part of the replicated
+state: a replica that keeps no events notes none, and has the same tables as one that does.
+
+Readers count the events of an entry (event_feed.py), at every broker alike. So what a release notes
+that an older one does not, it notes from a level of the cluster on that the older one does not run.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from raftwork.features.task_row import CANCELLING
+from raftwork.messages import CancelReason, State, decode_spec, failure_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from raftwork.broker.machine.state import Running
+    from raftwork.features.settle import Verdict
+
+#: Characters of an error.
+TEXT_MAX: Final = 200
+
+
+class EventKind(IntEnum):
+    """What happened. Stored, so numbers keep their meaning; the name in small letters is the word.
+
+    A task ends with exactly one of those from FINISHED to EXPIRED.
+    """
+
+    OTHER = 0  # of a newer release
+    ENQUEUED = 1  # it is there; it may wait for its time, or other tasks
+    ASSIGNED = 2
+    FINISHED = 3
+    FAILED = 4
+    LOST = 5
+    CANCELLED = 6
+    EXPIRED = 7
+    RETRIED = 8  # an attempt failed or was lost, and another one follows
+    RELEASED = 9  # handed back before it began
+    POSTPONED = 10  # its code asked to go on in another attempt, or its limit is shut
+    REPLACED = 11  # its code ended, and tasks that it made give its outcome
+    DEAD = 12  # it failed or was lost for good, and can be retried by hand
+    REDRIVEN = 13  # a dead task was enqueued anew
+    QUEUE_CONFIGURED = 20
+    PAUSED = 21
+    RESUMED = 22
+    QUEUE_DELETED = 23
+    SCHEDULE_CHANGED = 30
+    SCHEDULED_FIRED = 31
+    SCHEDULE_DELETED = 32
+    FLOW_STARTED = 40
+    FLOW_FINISHED = 41
+    FLOW_FAILED = 42
+    FLOW_CANCELLED = 43
+    LIMIT_CHANGED = 50
+    LIMIT_DELETED = 51
+    WORKER_NAMED = 60  # the first of its tasks ends
+    WORKER_LOST = 61  # with tasks that it had
+    LEADER_ACTIVATED = 70
+    ROSTER_CHANGED = 71
+    LEVEL_RAISED = 72
+    SETTINGS_CHANGED = 73
+
+    @classmethod
+    def _missing_(cls, value: object) -> EventKind:  # noqa: ARG003
+        return cls.OTHER
+
+
+#: One of these ends a task, and each task ends with one.
+ENDS: Final = frozenset(
+    {
+        EventKind.FINISHED,
+        EventKind.FAILED,
+        EventKind.LOST,
+        EventKind.CANCELLED,
+        EventKind.EXPIRED,
+    }
+)
+
+_ENDED: Final = {
+    State.SUCCEEDED: EventKind.FINISHED,
+    State.FAILED: EventKind.FAILED,
+    State.LOST: EventKind.LOST,
+    State.CANCELLED: EventKind.CANCELLED,
+}
+_FLOW_ENDED: Final = {
+    State.SUCCEEDED: EventKind.FLOW_FINISHED,
+    State.FAILED: EventKind.FLOW_FAILED,
+    State.CANCELLED: EventKind.FLOW_CANCELLED,
+}
+_EXPIRED: Final = f"{CancelReason.EXPIRED}: "
+_alike = attrgetter("queue", "spec", "worker", "attempt")
+
+
+class Happened(NamedTuple):
+    """One event, or several that are alike but for what they are about."""
+
+    kind: EventKind
+    #: Of tasks, flows or schedules: an event each. One event, if it is about none.
+    ids: Sequence[str] = ()
+    queue: str = ""
+    name: str = ""  # of tasks; or what else it is about
+    worker: bytes = b""  # its incarnation
+    attempt: int = 0
+    due: int = 0  # leader time, ms: when it may be handed out (again), or for when it was meant
+    text: str = ""  # an error's beginning, or a detail
+    runs_ms: Sequence[int] = ()  # of each; none if it is not known
+
+    @property
+    def count(self) -> int:
+        """How many events these are."""
+        return len(self.ids) or 1
+
+
+class Journal:
+    """The events of the entry that is being applied, in the order in which they came about."""
+
+    def __init__(self) -> None:
+        #: Whether anybody keeps them.
+        self.on = False
+        self._events: list[Happened] = []
+
+    def drain(self) -> Sequence[Happened]:
+        """Those since the last time."""
+        events, self._events = self._events, []
+        return events
+
+    def note(self, event: Happened) -> None:
+        """This happened."""
+        if self.on:
+            self._events.append(event)
+
+    def entered(self, queue: str, name: str, ids: Sequence[str], due: int = 0) -> None:
+        """New tasks are there."""
+        self.note(Happened(EventKind.ENQUEUED, ids, queue, name, due=due))
+
+    def assigned(self, runs: Sequence[Running]) -> None:
+        """These were handed out."""
+        if self.on:
+            self._of_runs(EventKind.ASSIGNED, runs)
+
+    def settled(
+        self, state: State, verdicts: Sequence[Verdict], times_ms: Mapping[int, int]
+    ) -> None:
+        """These ran and have their outcomes; of some it is known for how long their code ran."""
+        if not self.on:
+            return
+        if state is State.SUCCEEDED:
+            self._of_runs(EventKind.FINISHED, [run for run, _ in verdicts], times_ms)
+            return
+        for run, data in verdicts:
+            kind, text = _ending(state, data)
+            self._of_runs(kind, [run], times_ms, text=text)
+
+    def ended_unstarted(self, queue: str, name: str, id_: str, state: State, data: bytes) -> None:
+        """A task has its outcome without having run."""
+        if self.on:
+            kind, text = _ending(state, data)
+            self._events.append(Happened(kind, [id_], queue, name, text=text))
+
+    def flow_ended(self, id_: str, state: State, data: bytes) -> None:
+        """A flow has its outcome."""
+        if self.on:
+            text = "" if state is State.SUCCEEDED else failure_head(data, TEXT_MAX)
+            self._events.append(Happened(_FLOW_ENDED[state], [id_], text=text))
+
+    def goes_on(
+        self, kind: EventKind, runs: Iterable[Running], due: int = 0, text: str = ""
+    ) -> None:
+        """The attempts are over; the tasks are not, but for those that were asked to end."""
+        if self.on:
+            left = [run for run in runs if not run.flags & CANCELLING]
+            self._of_runs(kind, left, due=due, text=text[:TEXT_MAX])
+
+    def _of_runs(
+        self,
+        kind: EventKind,
+        runs: Sequence[Running],
+        times_ms: Mapping[int, int] | None = None,
+        *,
+        due: int = 0,
+        text: str = "",
+    ) -> None:
+        for (queue, spec, worker, attempt), alike in groupby(runs, _alike):
+            some = list(alike)
+            times = [times_ms.get(run.token, 0) for run in some] if times_ms else ()
+            ids = [run.id for run in some]
+            name = decode_spec(spec).name
+            self._events.append(Happened(kind, ids, queue, name, worker, attempt, due, text, times))
+
+
+def _ending(state: State, data: bytes) -> tuple[EventKind, str]:
+    if state is State.SUCCEEDED:
+        return EventKind.FINISHED, ""
+    text = failure_head(data, TEXT_MAX)
+    expired = state is State.CANCELLED and text.startswith(_EXPIRED)
+    return EventKind.EXPIRED if expired else _ENDED[state], text
