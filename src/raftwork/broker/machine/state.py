@@ -185,10 +185,7 @@ class Ledger:
         history.load(self)
         #: Of tokens that end in the entry that is being applied, ms.
         self.run_times: dict[int, int] = {}
-        self.next_retry = self.next_expiry = self.next_timer = NEVER
-        self.find_next_retry()
-        self.find_next_timer()
-        self.find_next_expiry()
+        self._find_all_next()
         #: The lanes that unfinished tasks bear the numbers of.
         self.lanes = Lanes(db, tables=self.level >= level_two.LEVEL)
         self.links = Links(db, self.level)
@@ -200,6 +197,12 @@ class Ledger:
         self._touched: dict[int, Queue] = {}
         self._token_written = self.token  # running tokens up to here are in the table
         self._ended: list[int] = []  # these of them are to be deleted
+
+    def _find_all_next(self) -> None:
+        self.next_retry = self.next_expiry = self.next_timer = NEVER
+        self.find_next_retry()
+        self.find_next_timer()
+        self.find_next_expiry()
 
     @property
     def blank(self) -> bool:
