@@ -154,8 +154,10 @@ def unwait(
     for queue, seqs in ordinary.items():
         there += len(seqs)
         alone, found = spans(seqs)
-        ledger.db.executemany(_UNWAIT, [(queue, seq) for seq in alone])
-        ledger.db.executemany(_UNWAIT_SPAN, [(queue, *span) for span in found])
+        if alone:
+            ledger.db.executemany(_UNWAIT, [(queue, seq) for seq in alone])
+        if found:
+            ledger.db.executemany(_UNWAIT_SPAN, [(queue, *span) for span in found])
     if laned:
         ledger.db.executemany(_LEAVE_LANE, [(at.lane, at.place) for at in laned])
         for at in laned:

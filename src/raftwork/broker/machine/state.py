@@ -450,8 +450,10 @@ class Ledger:
         """Write what changed since the last time."""
         if self._ended:
             alone, found = spans(sorted(self._ended))
-            self.db.executemany(_DROP_RUNNING, [(token,) for token in alone])
-            self.db.executemany(_DROP_RUNNING_SPAN, found)
+            if alone:
+                self.db.executemany(_DROP_RUNNING, [(token,) for token in alone])
+            if found:
+                self.db.executemany(_DROP_RUNNING_SPAN, found)
             self._ended = []
         if self.token > self._token_written:
             new = range(self._token_written + 1, self.token + 1)
