@@ -312,8 +312,8 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     begun = _begin(ledger, command, queue, first, tasks, effects) if goes_on else 0
     if begun < count:
         ledger.db.execute(_WAIT, (first + begun,))
-        keys = list(columns.keys[begun:])
-        effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], keys))
+        theirs = list(columns.keys[begun:])
+        effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], theirs))
     return None
 
 

@@ -19,4 +19,5 @@ def note_losses(ledger: "Ledger", runs: "Iterable[Running]", by: Loss) -> None:
 
 def forget_losses(ledger: "Ledger", seqs: Iterable[int]) -> None:
     """Drop the losses of these tasks: they are of no use any more."""
-    ledger.db.executemany("DELETE FROM loss WHERE seq = ?", [(seq,) for seq in seqs])
+    if rows := [(seq,) for seq in seqs]:
+        ledger.db.executemany("DELETE FROM loss WHERE seq = ?", rows)

@@ -13,7 +13,7 @@ from raftwork.features import key_order
 from raftwork.features.effects import Effect, Requeued, Settled
 from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
-from raftwork.features.number_ranges import ranges
+from raftwork.features.number_ranges import spans
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import (
     BLOCKED,
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 _WAIT = "INSERT INTO waiting VALUES (?, ?)"
 _WAIT_IN_LANE = "INSERT INTO laned VALUES (?, ?, ?)"
-_UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq BETWEEN ? AND ?"
+_UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
+_UNWAIT_SPAN = "DELETE FROM waiting WHERE queue = ? AND seq BETWEEN ? AND ?"
 _LEAVE_LANE = "DELETE FROM laned WHERE lane = ? AND place = ?"
 _PLACES = """SELECT queue, seq, 0, 0, 0, task.key, ''
     FROM json_each(?) CROSS JOIN task ON task.seq = value"""
@@ -163,7 +164,11 @@ def unwait(
     before, there = ledger.db.total_changes(), len(laned)
     for queue, seqs in ordinary.items():
         there += len(seqs)
-        ledger.db.executemany(_UNWAIT, [(queue, *bounds) for bounds in ranges(seqs)])
+        alone, found = spans(seqs)
+        if alone:
+            ledger.db.executemany(_UNWAIT, [(queue, seq) for seq in alone])
+        if found:
+            ledger.db.executemany(_UNWAIT_SPAN, [(queue, *span) for span in found])
     if laned:
         ledger.db.executemany(_LEAVE_LANE, [(at.lane, at.place) for at in laned])
         for at in laned:

@@ -88,10 +88,11 @@ def _each(function: Function, *, star: bool) -> Function:
 
 def _mapped(besides: Sequence[object]) -> object | None:
     """How the function is called for each of its arguments; None if it is called once."""
+    kind: object = None
     match besides:
         case [{"map": kind}]:
-            return kind
-    return None
+            pass
+    return kind
 
 
 class _UnknownFunction(Exception):

@@ -7,19 +7,24 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.state import Ledger, Queue, Running
 from raftwork.features.limit_settings import gates_named
-from raftwork.features.number_ranges import ranges
+from raftwork.features.number_ranges import is_range
 from raftwork.features.task_row import LANED
 from raftwork.features.waiting import Place, places, unwait
 from raftwork.wire import maker
 
 _running = maker(Running)
-_PENDING = ByLevel(
-    """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
+_RANGE = ByLevel(
+    """SELECT seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
     FROM task WHERE seq BETWEEN ? AND ? AND phase = 0 ORDER BY seq"""
+)
+_LISTED = ByLevel(
+    """SELECT seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
+    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = 0"""
 )
 
 
@@ -28,7 +33,7 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
 
     Also returns the others. Nothing of a paused queue is given.
     """
-    rows = list(ledger.db.executemany(_PENDING.at(ledger.level), ranges(seqs)))
+    rows = _rows(ledger, seqs)
     special = [row[0] for row in rows if row[-1] & LANED]
     stands = {at.seq: at for at in places(ledger, special)} if special else {}
     runs: list[Running] = []
@@ -58,6 +63,13 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
     ledger.journal.assigned(runs)
     unwait(ledger, ordinary, laned)
     return runs, _others(seqs, runs) if len(runs) < len(seqs) else []
+
+
+def _rows(ledger: Ledger, seqs: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Those that wait or run, in their order."""
+    if is_range(seqs):
+        return list(ledger.db.execute(_RANGE.at(ledger.level), (seqs[0], seqs[-1])))
+    return list(ledger.db.execute(_LISTED.at(ledger.level), (str(list(seqs)),)))
 
 
 def _others(seqs: Sequence[int], runs: Sequence[Running]) -> list[int]:

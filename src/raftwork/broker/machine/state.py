@@ -26,7 +26,7 @@ from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.event_journal import Journal
 from raftwork.features.lifecycle import Hooks, entering
 from raftwork.features.limit_settings import Quota
-from raftwork.features.number_ranges import ranges
+from raftwork.features.number_ranges import spans
 from raftwork.features.queue_settings import (
     NOTHING_SET,
     QueueSettings,
@@ -117,7 +117,8 @@ _queue_row = attrgetter(*_QUEUE, "packed_settings")
 _queue_row_two = attrgetter(
     *(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled", "paused_until")
 )
-_DROP_RUNNING = "DELETE FROM running WHERE token BETWEEN ? AND ?"
+_DROP_RUNNING = "DELETE FROM running WHERE token = ?"
+_DROP_RUNNING_SPAN = "DELETE FROM running WHERE token BETWEEN ? AND ?"
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
 _NUMBERS = "SELECT task.seq FROM json_each(?) CROSS JOIN task ON task.id = value"
 _FIRST_RESULTS = """SELECT length(body) FROM task WHERE phase = ? AND due IS NOT NULL
@@ -448,7 +449,11 @@ class Ledger:
     def flush(self) -> None:
         """Write what changed since the last time."""
         if self._ended:
-            self.db.executemany(_DROP_RUNNING, ranges(sorted(self._ended)))
+            alone, found = spans(sorted(self._ended))
+            if alone:
+                self.db.executemany(_DROP_RUNNING, [(token,) for token in alone])
+            if found:
+                self.db.executemany(_DROP_RUNNING_SPAN, found)
             self._ended = []
         if self.token > self._token_written:
             new = range(self._token_written + 1, self.token + 1)
