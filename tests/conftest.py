@@ -2,7 +2,7 @@
 that no process outlives the run.
 
 A test that has a cluster has the fixture `consensus`: it runs with each protocol, or with the one
-that `--consensus` names.
+that `--consensus` names. One on which the protocol has no bearing has `either`.
 """
 
 import gc
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def consensus(request: pytest.FixtureRequest) -> str:
     """The protocol of this test's clusters."""
     protocol: str = request.param
     return protocol
+
+
+@pytest.fixture
+def either(request: pytest.FixtureRequest) -> str:
+    """The protocol of clusters of which a test looks at workers and commands alone.
+
+    Half of these tests run with each, or all with the one that was asked for.
+    """
+    asked: str | None = request.config.getoption("consensus")
+    return asked or CONSENSUS[zlib.crc32(request.node.name.encode()) % len(CONSENSUS)]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,7 +6,7 @@ brokers relative paths.
 
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,25 +29,53 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
 
 
-@pytest.fixture
-def make_cluster(
-    tmp_path: Path, consensus: str, request: pytest.FixtureRequest
-) -> Iterator[MakeCluster]:
-    """Clusters that are not started yet; several get directories of their own."""
-    relative = zlib.crc32(request.node.name.encode()) % 2 == 0
+@contextmanager
+def clusters(directory_of_all: Path, consensus: str, test: str) -> Iterator[MakeCluster]:
+    """What `make_cluster` is."""
+    relative = zlib.crc32(test.encode()) % 2 == 0
     with ExitStack() as stack:
         made = 0
 
         def make(names: tuple[str, ...] = ("a", "b", "c"), **settings: str) -> Cluster:
             nonlocal made
             made += 1
-            directory = tmp_path / f"{ODD_NAME} {made}"
+            directory = directory_of_all / f"{ODD_NAME} {made}"
             directory.mkdir()
             cluster = Cluster(directory, names, consensus=consensus, relative=relative, **settings)
             stack.callback(cluster.close)
             return cluster
 
         yield make
+
+
+@pytest.fixture
+def make_cluster(
+    tmp_path: Path, consensus: str, request: pytest.FixtureRequest
+) -> Iterator[MakeCluster]:
+    """Clusters that are not started yet; several get directories of their own."""
+    with clusters(tmp_path, consensus, request.node.name) as make:
+        yield make
+
+
+@pytest.fixture
+def make_solo(
+    tmp_path: Path, either: str, request: pytest.FixtureRequest
+) -> Iterator[Callable[[], Cluster]]:
+    """Clusters of one broker, started: for what neither a second one nor the protocol bears on."""
+    with clusters(tmp_path, either, request.node.name) as make:
+
+        def solo() -> Cluster:
+            cluster = make(("solo",))
+            cluster.start()
+            return cluster
+
+        yield solo
+
+
+@pytest.fixture
+def one_broker(make_solo: Callable[[], Cluster]) -> Cluster:
+    """For tests of what a worker does with the tasks that it is given."""
+    return make_solo()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,10 +110,9 @@ def test_a_directory_keeps_to_its_protocol(make_cluster: MakeCluster) -> None:
 
 
 @pytest.fixture
-def solo(make_cluster: MakeCluster) -> Cluster:
+def solo(make_solo: Callable[[], Cluster]) -> Cluster:
     """One broker and one worker: commands look the same with three."""
-    cluster = make_cluster(("solo",))
-    cluster.start()
+    cluster = make_solo()
     cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
     return cluster
 

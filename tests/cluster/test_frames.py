@@ -4,7 +4,7 @@ import os
 import random
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -36,7 +36,6 @@ from raftwork.messages import (
     encode_spec,
 )
 from raftwork.wire import pack
-from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import PATIENCE, Cluster
 from tests.cluster.raw_clients import MALFORMED, RawClient, raw_client
 
@@ -46,18 +45,14 @@ greeted = partial(attacks.greeted, timeout=PATIENCE)
 
 
 @pytest.fixture
-def cluster_of_one(make_cluster: MakeCluster) -> Cluster:
-    cluster = make_cluster(("solo",))
-    cluster.start()
-    cluster.wait_for_leader()
-    return cluster
+def cluster_of_one(make_solo: Callable[[], Cluster]) -> Cluster:
+    return make_solo()
 
 
 @pytest.fixture
-def solo(make_cluster: MakeCluster) -> Iterator[Cluster]:
+def solo(make_solo: Callable[[], Cluster]) -> Iterator[Cluster]:
     """One broker; whatever a test sends it, it is as it was afterwards."""
-    cluster = make_cluster(("solo",))
-    cluster.start()
+    cluster = make_solo()
     cluster.app.named("add", id="before").enqueue(1, 2)
     yield cluster
     assert cluster["solo"].alive, cluster["solo"].tail()

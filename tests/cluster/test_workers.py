@@ -13,16 +13,16 @@ POOLS = ["process", "thread", "async"]
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_every_pool_runs_every_kind_of_task(cluster: Cluster, pool: str) -> None:
-    cluster.start_worker("w1", "--pool", pool, "--concurrency", "2")
-    app = cluster.app
+def test_every_pool_runs_every_kind_of_task(one_broker: Cluster, pool: str) -> None:
+    one_broker.start_worker("w1", "--pool", pool, "--concurrency", "2")
+    app = one_broker.app
     value = {"list": [1, 2.5, None, True], "bytes": b"\x00\xff", "text": "é"}
     assert app.enqueue("echo", value).result(timeout=20) == value
     assert app.enqueue("add", 1, y=2).result(timeout=20) == 3
     runs = [app.enqueue("anap", 0.01), app.enqueue("nap", 0.01)]
     tokens = [run.result(timeout=20) for run in runs]
-    assert tokens == [cluster.marks(run.id, "finish")[0].token for run in runs]
-    assert {mark.worker for mark in cluster.marks()} == {"w1"}
+    assert tokens == [one_broker.marks(run.id, "finish")[0].token for run in runs]
+    assert {mark.worker for mark in one_broker.marks()} == {"w1"}
 
 
 def test_a_task_of_a_killed_worker_runs_again_under_a_greater_token(
@@ -52,13 +52,13 @@ def test_nobody_waits_for_a_killed_worker_to_come_back(cluster: Cluster, tmp_pat
     assert run.result(timeout=20) == new.token
 
 
-def test_a_killed_worker_takes_its_pool_with_it(cluster: Cluster, tmp_path: Path) -> None:
-    worker = cluster.start_worker("w1", "--concurrency", "2")
-    run = cluster.app.enqueue("until", str(tmp_path / "go"))
-    pid = cluster.wait_for_start(run.id).pid
+def test_a_killed_worker_takes_its_pool_with_it(one_broker: Cluster, tmp_path: Path) -> None:
+    worker = one_broker.start_worker("w1", "--concurrency", "2")
+    run = one_broker.app.enqueue("until", str(tmp_path / "go"))
+    pid = one_broker.wait_for_start(run.id).pid
     assert pid != worker.pid
     worker.kill()
-    cluster.wait_until(lambda: not psutil.pid_exists(pid), "the pool's process has ended")
+    one_broker.wait_until(lambda: not psutil.pid_exists(pid), "the pool's process has ended")
 
 
 def test_the_late_result_of_a_worker_that_was_paused_is_refused(
@@ -150,38 +150,38 @@ def test_a_worker_told_to_stop_finishes_what_runs_and_hands_back_the_rest(
 
 @pytest.mark.parametrize("pool", ["process", "thread"])
 def test_a_second_signal_stops_a_worker_at_once_and_its_task_goes_back(
-    cluster: Cluster, tmp_path: Path, pool: str
+    one_broker: Cluster, tmp_path: Path, pool: str
 ) -> None:
     from signal import SIGTERM
 
-    worker = cluster.start_worker("w1", "--concurrency", "1", "--pool", pool)
-    run = cluster.app.enqueue("until", str(tmp_path / "go"))
-    cluster.wait_for_start(run.id)
-    cluster.start_worker("w2", "--concurrency", "1", "--pool", pool)
+    worker = one_broker.start_worker("w1", "--concurrency", "1", "--pool", pool)
+    run = one_broker.app.enqueue("until", str(tmp_path / "go"))
+    one_broker.wait_for_start(run.id)
+    one_broker.start_worker("w2", "--concurrency", "1", "--pool", pool)
     worker.signal(SIGTERM)
-    cluster.wait_until(
-        lambda: any(w.state == "draining" for w in cluster.see().workers), "w1 is draining"
+    one_broker.wait_until(
+        lambda: any(w.state == "draining" for w in one_broker.see().workers), "w1 is draining"
     )
     worker.signal(SIGTERM)
     worker.wait(timeout=5)
-    assert cluster.wait_for_start(run.id, attempt=2).worker == "w2"
+    assert one_broker.wait_for_start(run.id, attempt=2).worker == "w2"
     (tmp_path / "go").touch()
     run.result(timeout=20)
 
 
 @pytest.mark.parametrize(("pool", "task"), [("process", "nap"), ("async", "anap")])
 def test_a_task_over_its_time_limit_fails_and_frees_its_slot(
-    cluster: Cluster, pool: str, task: str
+    one_broker: Cluster, pool: str, task: str
 ) -> None:
-    cluster.start_worker("w1", "--pool", pool, "--concurrency", "1")
+    one_broker.start_worker("w1", "--pool", pool, "--concurrency", "1")
     began = time.monotonic()
-    run = cluster.app.named(task, timeout=0.3).enqueue(60.0)
+    run = one_broker.app.named(task, timeout=0.3).enqueue(60.0)
     with pytest.raises(TaskFailed, match=r"0\.3"):
         run.result(timeout=20)
     assert time.monotonic() - began < 10
     assert run.status() is Status.FAILED
-    assert not cluster.marks(run.id, "finish")
-    assert cluster.app.enqueue("add", 1, 2).result(timeout=20) == 3
+    assert not one_broker.marks(run.id, "finish")
+    assert one_broker.app.enqueue("add", 1, 2).result(timeout=20) == 3
 
 
 @pytest.mark.parametrize(
@@ -189,28 +189,28 @@ def test_a_task_over_its_time_limit_fails_and_frees_its_slot(
     [("async", "deaf"), ("async", "blocking"), ("async", "nap"), ("thread", "nap")],
 )
 def test_code_that_cannot_be_stopped_keeps_no_worker_from_stopping(
-    cluster: Cluster, pool: str, task: str
+    one_broker: Cluster, pool: str, task: str
 ) -> None:
-    worker = cluster.start_worker("w1", "--pool", pool, "--concurrency", "2")
-    run = cluster.app.named(task, timeout=0.2).enqueue(*([3600.0] if task == "nap" else []))
+    worker = one_broker.start_worker("w1", "--pool", pool, "--concurrency", "2")
+    run = one_broker.app.named(task, timeout=0.2).enqueue(*([3600.0] if task == "nap" else []))
     with pytest.raises(TaskFailed):
         run.result(timeout=20)
     assert worker.stop(timeout=10) == 0
 
 
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])
-def test_a_task_enqueues_where_its_worker_gets_its_work(cluster: Cluster, pool: str) -> None:
-    cluster.start_worker("w1", "--pool", pool, "--concurrency", "2")
-    assert cluster.app.enqueue("add_elsewhere", 1, 2).result(timeout=20) == 3
+def test_a_task_enqueues_where_its_worker_gets_its_work(one_broker: Cluster, pool: str) -> None:
+    one_broker.start_worker("w1", "--pool", pool, "--concurrency", "2")
+    assert one_broker.app.enqueue("add_elsewhere", 1, 2).result(timeout=20) == 3
 
 
-def test_a_failing_task_is_retried_with_growing_pauses(cluster: Cluster) -> None:
-    cluster.start_worker("w1", "--pool", "thread")
+def test_a_failing_task_is_retried_with_growing_pauses(one_broker: Cluster) -> None:
+    one_broker.start_worker("w1", "--pool", "thread")
     began = time.monotonic()
-    run = cluster.app.named("fail", retries=3, backoff=0.2).enqueue(3)
+    run = one_broker.app.named("fail", retries=3, backoff=0.2).enqueue(3)
     assert run.result(timeout=20) == 4
     assert time.monotonic() - began > 0.2 + 0.4 + 0.8
-    attempts = [(mark.attempt, mark.token) for mark in cluster.marks(run.id, "start")]
+    attempts = [(mark.attempt, mark.token) for mark in one_broker.marks(run.id, "start")]
     assert [attempt for attempt, _ in attempts] == [1, 2, 3, 4]
     assert attempts == sorted(attempts)
 
@@ -239,40 +239,40 @@ def _said(run: Run[object]) -> str:
     return "" if progress is None else progress.text
 
 
-def test_a_task_that_keeps_failing_fails_with_its_last_error(cluster: Cluster) -> None:
-    cluster.start_worker("w1")
-    run = cluster.app.named("fail", retries=1, backoff=0.01).enqueue(5)
+def test_a_task_that_keeps_failing_fails_with_its_last_error(one_broker: Cluster) -> None:
+    one_broker.start_worker("w1")
+    run = one_broker.app.named("fail", retries=1, backoff=0.01).enqueue(5)
     with pytest.raises(TaskFailed) as caught:
         run.result(timeout=20)
     assert caught.value.type == "ValueError"
     assert caught.value.message == "attempt 2 fails as asked"
     assert "in fail" in caught.value.traceback
-    assert len(cluster.marks(run.id, "start")) == 2
+    assert len(one_broker.marks(run.id, "start")) == 2
 
 
 def test_a_task_that_kills_its_process_does_not_take_the_worker_with_it(
-    cluster: Cluster,
+    one_broker: Cluster,
 ) -> None:
-    worker = cluster.start_worker("w1", "--concurrency", "1")
-    run = cluster.app.enqueue("crash")
+    worker = one_broker.start_worker("w1", "--concurrency", "1")
+    run = one_broker.app.enqueue("crash")
     with pytest.raises((TaskFailed, TaskLost)):
         run.result(timeout=30)
-    assert 1 <= len(cluster.marks(run.id, "start")) <= 10
+    assert 1 <= len(one_broker.marks(run.id, "start")) <= 10
     assert worker.alive
-    assert cluster.app.enqueue("add", 1, 2).result(timeout=20) == 3
+    assert one_broker.app.enqueue("add", 1, 2).result(timeout=20) == 3
 
 
-def test_a_worker_serves_only_its_queues(cluster: Cluster) -> None:
-    cluster.start_worker("w1", "--pool", "thread", "--queues", "mail,bulk")
-    other = cluster.app.enqueue("add", 1, 1)
-    run = cluster.app.named("add", queue="bulk").enqueue(1, 2)
+def test_a_worker_serves_only_its_queues(one_broker: Cluster) -> None:
+    one_broker.start_worker("w1", "--pool", "thread", "--queues", "mail,bulk")
+    other = one_broker.app.enqueue("add", 1, 1)
+    run = one_broker.app.named("add", queue="bulk").enqueue(1, 2)
     assert run.result(timeout=20) == 3
     assert other.status() is Status.QUEUED
-    cluster.start_worker("w2", "--pool", "thread")
+    one_broker.start_worker("w2", "--pool", "thread")
     assert other.result(timeout=20) == 2
 
 
-def test_an_unknown_task_name_fails_and_says_what_the_worker_knows(cluster: Cluster) -> None:
-    cluster.start_worker("w1", "--pool", "thread")
+def test_an_unknown_task_name_fails_and_says_what_the_worker_knows(one_broker: Cluster) -> None:
+    one_broker.start_worker("w1", "--pool", "thread")
     with pytest.raises(TaskFailed, match=r"no task 'nosuch'; it knows add, .*until"):
-        cluster.app.enqueue("nosuch").result(timeout=20)
+        one_broker.app.enqueue("nosuch").result(timeout=20)

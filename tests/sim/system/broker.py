@@ -350,6 +350,8 @@ class Broker(Process):
         self.world.upgrades.at_level(machine.level)
         self.world.queue.applied(self.host, at, data, applied, steps, machine)
         self.world.reach.effects(applied)
+        if self.active is not None:
+            self.world.retreats.handed_out()
         if at.seq % 100 == 0:
             self.world.queue.digest(self.host, at, machine.digest())
             recount(self.host, machine)

@@ -71,6 +71,8 @@ class FlowRules:
         self.members: dict[str, Member] = {}
         #: Those that may not have been released, nor ended.
         self._open: dict[str, Member] = {}
+        #: How many outcomes there were when these were looked at last; -1 after they have changed.
+        self._looked_at = -1
         #: Numbers of what a cancel must end that is being looked at.
         self._stopped: set[int] = set()
         #: … and of what is to end as its worker is gone.
@@ -113,6 +115,7 @@ class FlowRules:
         reply: Reply,
         effects: Sequence[Effect],
     ) -> None:
+        self._looked_at = -1
         if isinstance(command, Grow):
             self._submitted(command, reply)
         elif isinstance(command, Grew):
@@ -391,14 +394,16 @@ class FlowRules:
             return
         if task.spec.queue:
             self._queue.rooms.move(task.spec.queue, -1, 0)
-        task.outcome = (effect.state, effect.data)
-        self._queue.settled.append(task.id)
+        self._queue.ends_as(effect, task)
 
     def entered(self, machine: Machine) -> None:
         """The entry is over: what waits for nothing has gone on, but for what is left due."""
         if not self.members or _left_due(machine):
             self._queue.reached["flow: went on in another entry"] += bool(self.members)
             return
+        if self._looked_at == self._queue.outcomes_committed:
+            return
+        self._looked_at = self._queue.outcomes_committed
         for member in list(self._open.values()):
             if member.released or self._outcome(member.id) is not None:
                 del self._open[member.id]

@@ -111,9 +111,13 @@ class LimitRules:
             for gate, rate in self._rates.items():
                 if gate[0] == command.name:
                     rate.times.clear()
-            over = max((n for gate, n in self._held.items() if gate[0] == command.name), default=0)
-            self._reached["limit set below what runs"] += 0 < quota.concurrency < over
+            over = 0 < quota.concurrency < self.held_at_once(command.name)
+            self._reached["limit set below what runs"] += over
         self.quotas[command.name] = quota
+
+    def held_at_once(self, name: str) -> int:
+        """How many tasks run at the fullest gate of this limit."""
+        return max((many for gate, many in self._held.items() if gate[0] == name), default=0)
 
     # ---- tasks ----------------------------------------------------------------------------------
 
@@ -251,7 +255,11 @@ class LimitAdmin:
         world.timeline.after(rng.randint(1, 2 * _EVERY), self.begin)
 
     def _draw(self) -> SetLimit | PauseLimit | ResumeLimit:
-        rng = self._rng
+        rng, held = self._rng, self._world.queue.limits.held_at_once
+        full = [name for name in _FIRST if held(name) > 1]
+        if full and rng.random() < 0.5:  # below what runs: by chance alone that is rare
+            name = rng.choice(full)
+            return self._set(name, {"concurrency": held(name) - 1})
         name = rng.choice(list(_FIRST))
         match rng.randrange(8):
             case 0:

@@ -95,8 +95,9 @@ class QueueChecker:
     #: By position: what was applied, and what that gave.
     applications: dict[Position, tuple[int, int]] = field(default_factory=dict)
     digests: dict[Position, bytes] = field(default_factory=dict)
-    #: Committed outcomes since last asked for.
+    #: Committed outcomes since last asked for, and how many there have been.
     settled: list[str] = field(default_factory=list)
+    outcomes_committed: int = 0
     lanes: LaneRules = field(init=False)
     timers: TimerRules = field(init=False)
     limits: LimitRules = field(init=False)
@@ -352,11 +353,10 @@ class QueueChecker:
     def _settled(self, effect: Settled) -> None:
         task = self._current(effect.token, effect.seq)
         self.outcomes.committed(effect, task)
-        task.outcome = (effect.state, effect.data)
+        self.ends_as(effect, task)
         self._leaves(task)
         self.lanes.ended(effect.seq, task, effect.state)
         self.timers.ended(effect.seq)
-        self.settled.append(task.id)
         self.keys.settled(task)
 
     def _moves(self, command: MoveTo, reply: Reply) -> None:
@@ -378,12 +378,17 @@ class QueueChecker:
         """It ended while no worker had it; `fate` is what that is to those behind it."""
         self.timers.ended(effect.seq)
         task.waits_since = None
-        task.outcome = (effect.state, effect.data)
+        self.ends_as(effect, task)
         self.lanes.ended(effect.seq, task, fate)
         self.keys.settled(task)
         self.keys.requeued(effect.seq)
         self.rooms.move(task.spec.queue, -1, -task.size)
+
+    def ends_as(self, effect: Settled, task: Known) -> None:
+        """It has its outcome."""
+        task.outcome = (effect.state, effect.data)
         self.settled.append(task.id)
+        self.outcomes_committed += 1
 
     def _fails(self, token: int) -> None:
         task = self.tokens[token][0]

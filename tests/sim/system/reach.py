@@ -212,8 +212,8 @@ _EXPECTED = (
     "unread by a stopped client",
 )
 
-#: Once in a hundred histories, which are not enough of Zab's: what expires is handed to free slots
-#: alone, and so is hardly ever handed back.
+#: In one of twenty to fifty histories, of which Zab has too few: what expires is handed to free
+#: slots alone, and so is hardly ever handed back.
 _RARE = ("expired after it was handed back",)
 #: All that seeds of a protocol must reach.
 EXPECTED = {

@@ -78,8 +78,12 @@ def _run(world: World, trace: bool) -> Run:
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """A history's objects live until it ends: looking for cycles among them only takes time."""
+    """A history's objects live until it ends: looking for cycles among them only takes time.
+
+    What is there before is not looked at by later collections either.
+    """
     gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         yield

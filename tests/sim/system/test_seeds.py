@@ -17,11 +17,12 @@ import pytest
 from tests.sim.system.reach import EXPECTED
 
 CHUNK = 10
-SEEDS = int(os.environ.get("RAFTWORK_SIM_SEEDS", "200"))
+SEEDS = int(os.environ.get("RAFTWORK_SIM_SEEDS", "300"))
 #: So many are asked to have reached everything.
 ENOUGH = 300
 #: Zab has two fifths of them: what is not consensus has been simulated by then. With a third, no
-#: follower had accepted the epoch of another leader.
+#: follower had accepted the epoch of another leader. What fewer than one history in fifty reaches
+#: is better brought about (limits.py, timers.py) than waited for.
 CHUNKS = [
     (protocol, start)
     for protocol, seeds in (("raft", SEEDS), ("zab", 2 * SEEDS // 5))

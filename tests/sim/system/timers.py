@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 #: The share of worlds with such tasks, and of the batches there that are such.
 _SHARE, _BATCHES = 0.5, 0.4
+#: How often in a world a worker is told to stop when something is on its way to it …
+_RETREATS = 3
+#: … that expires within so many ms.
+_SOON = 50
 #: How often some task is moved in time, in these worlds, ms.
 _MOVE_EVERY = 900
 #: Nobody is at this address: what came of it is seen in the log.
@@ -142,6 +146,11 @@ class TimerRules:
     def ended(self, seq: int) -> None:
         self._times.pop(seq, None)
 
+    def expires_within(self, seq: int, length: int) -> bool:
+        """Whether it does unless it has begun by then."""
+        times = self._times.get(seq)
+        return times is not None and 0 < times.expires <= self.time + length
+
     def ends_by_time(self, effect: Settled, *, ran: bool) -> bool:
         """Whether time alone ended it, and rightly; `ran`: code of it began somewhere."""
         times = self._times.get(effect.seq)
@@ -178,6 +187,32 @@ class TimerRules:
         self._reached["a scheduled task was moved"] += scheduled
         self._reached["a waiting task was moved"] += not scheduled
         return True
+
+
+class Retreats:
+    """Workers that are told to stop just as what expires soon is on its way to them.
+
+    It comes back unstarted, and expires: by chance that is rare, as what expires is handed to free
+    slots alone.
+    """
+
+    def __init__(self, world: "World", draw: Draw) -> None:
+        self._world = world
+        self._left = _RETREATS if draw.there else 0
+
+    def handed_out(self) -> None:
+        """A leader has applied an entry, and perhaps pushes what is handed out with it."""
+        world, queue = self._world, self._world.queue
+        if not self._left or world.peaceful:
+            return
+        for token, task in queue.running.items():
+            if token in queue.executions.runs or not queue.timers.expires_within(task.seq, _SOON):
+                continue
+            for worker in world.workers:
+                if worker.takes and worker.incarnation == queue.tokens[token][1]:
+                    self._left -= 1
+                    world.timeline.after(0, worker.drain)
+                    return
 
 
 class Moves:

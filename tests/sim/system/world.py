@@ -46,7 +46,7 @@ from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.timers import Draw as TimerDraw
-from tests.sim.system.timers import Moves
+from tests.sim.system.timers import Moves, Retreats
 from tests.sim.system.unique import Uniques
 from tests.sim.system.upgrades import Upgrades
 from tests.sim.system.waits import Waits
@@ -129,6 +129,7 @@ class World:
         self.bugs = Bugs(self)
         self.resumes = Resumes(self)
         self.moves = Moves(self, self._timers)
+        self.retreats = Retreats(self, self._timers)
         self.limit_admin = LimitAdmin(self, self._limits)
 
     def _change(self, spec: Spec) -> tuple[Spec, str, Extras]:
