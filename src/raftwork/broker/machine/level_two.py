@@ -39,6 +39,7 @@ TABLES: Final = {
     "name": "number",
     "worker": "number",
     "attempt": "seq, number",
+    "audit": "number",
 }
 
 _SCHEMA: Final = """
@@ -235,6 +236,13 @@ CREATE TABLE attempt (              -- that failed or was lost, and was not the 
     error TEXT NOT NULL,            -- its beginning
     PRIMARY KEY (seq, number)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (                -- features/audit.py
+    number INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,          -- machine time
+    who TEXT NOT NULL,              -- the key's name
+    what TEXT NOT NULL,
+    outcome TEXT NOT NULL
+) STRICT;
 """
 
 
