@@ -24,7 +24,7 @@ from raftwork.features.effects import Settled
 from raftwork.features.flow_graph import INPUT_BYTES_MAX, EdgeKind
 from raftwork.features.history import ending
 from raftwork.features.signal_rows import stop_watch, watch
-from raftwork.features.task_row import FINISHED, PENDING, SCHEDULED, WITHOUT_CODE
+from raftwork.features.task_row import FED, FINISHED, PENDING, SCHEDULED, WITHOUT_CODE
 from raftwork.features.waiting import Place, end_unstarted, unstarted, wait_at
 from raftwork.messages import (
     Cancelled,
@@ -302,8 +302,9 @@ def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -
     """
     if not tasks:
         return
-    asked = str([task.seq for task in tasks])
-    large = dict(ledger.db.execute(_TOO_LARGE, (asked, INPUT_BYTES_MAX)))
+    large: dict[int, int] = {}
+    if fed := [task.seq for task in tasks if task.flags & FED]:
+        large = dict(ledger.db.execute(_TOO_LARGE, (str(fed), INPUT_BYTES_MAX)))
     for seq, size in large.items():
         failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
         effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)
