@@ -28,7 +28,7 @@ from raftwork.features.queue_limits import check_lanes
 from raftwork.features.signal_rows import await_signal, wait_of
 from raftwork.features.tags import tags_of
 from raftwork.features.task_batch import check_level
-from raftwork.features.task_row import FINISHED, LINKED
+from raftwork.features.task_row import FED, FINISHED, LINKED
 from raftwork.messages import ID_MAX, Extras, State, decode_spec
 from raftwork.messages.bounds import Between, Id
 from raftwork.messages.registry import command, reply, request
@@ -200,7 +200,8 @@ def _enter(
         if node.code:
             extras = Extras(tenant=node.tenant, tags=tags_of(ledger, node.seq))
             task = Entering(seq, ids[node.seq], 0, node.payload, node.key, extras, ledger.time)
-            task.flags, task.flow, task.open, task.blocked = LINKED, flow, count, count > 0
+            task.flags, task.flow = LINKED | FED, flow
+            task.open, task.blocked = count, count > 0
             task.worker = node.worker
             enter(ledger, spec, node.spec, task, effects)
             continue

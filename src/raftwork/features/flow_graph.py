@@ -50,6 +50,9 @@ class EdgeKind(IntFlag):
     CARRIES = 4
 
 
+_CARRIES: Final = EdgeKind.CARRIES.value
+
+
 class BroadcastKind(IntEnum):
     """Whether a node stands for several tasks (broadcasts.py)."""
 
@@ -122,6 +125,14 @@ def source(edge: int) -> int:
 def kind_of(edge: int) -> EdgeKind:
     """Its kind."""
     return EdgeKind(edge & _KIND)
+
+
+def carries(inputs: Iterable[int]) -> bool:
+    """Whether one of these edges brings a value."""
+    for edge in inputs:  # noqa: SIM110 - `any` takes three times as long
+        if edge & _CARRIES:
+            return True
+    return False
 
 
 def edges_to(

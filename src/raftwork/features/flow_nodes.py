@@ -24,7 +24,7 @@ from raftwork.features.effects import Settled
 from raftwork.features.flow_graph import INPUT_BYTES_MAX, EdgeKind
 from raftwork.features.history import ending
 from raftwork.features.signal_rows import stop_watch, watch
-from raftwork.features.task_row import FINISHED, PENDING, SCHEDULED, WITHOUT_CODE
+from raftwork.features.task_row import FED, FINISHED, PENDING, SCHEDULED, WITHOUT_CODE
 from raftwork.features.waiting import Place, end_unstarted, unstarted, wait_at
 from raftwork.messages import (
     Cancelled,
@@ -210,8 +210,7 @@ def _fire(ledger: Ledger, sources: Mapping[int, _Source], limit: int, effects: l
         return steps
     ledger.db.execute(_MEET, (asked, *edges[-1][:3]))
     met = Counter(dst for _, dst, *_ in edges)
-    broken = {dst for src, dst, _, kind in edges if not meets(kind, sources[src].state)}
-    _go_further(ledger, met, broken, effects)
+    _go_further(ledger, met, _broken(edges, sources), effects)
     return steps
 
 
@@ -219,8 +218,20 @@ def _fire(ledger: Ledger, sources: Mapping[int, _Source], limit: int, effects: l
 _Out = tuple[int, int, int, int]
 
 
+def _broken(edges: Sequence[_Out], sources: Mapping[int, _Source]) -> set[int]:
+    """The tasks that one of these edges leads to which will never be met."""
+    kinds = {kind for *_, kind in edges}
+    states = {source.state for source in sources.values()}
+    if all(meets(kind, state) for kind in kinds for state in states):
+        return set()  # nearly always, and many edges need no look then
+    return {dst for src, dst, _, kind in edges if not meets(kind, sources[src].state)}
+
+
 def _within(edges: Sequence[_Out], limit: int) -> tuple[int, int]:
     """How many of these edges may be met in `limit` steps, and in how many that is."""
+    steps = len(edges) + _STEPS_A_TASK * len({dst for _, dst, *_ in edges})
+    if steps <= limit:
+        return len(edges), steps
     met = set[int]()
     steps = 0
     for count, (_, dst, _, _) in enumerate(edges):
@@ -229,7 +240,7 @@ def _within(edges: Sequence[_Out], limit: int) -> tuple[int, int]:
             return count, steps
         steps += more
         met.add(dst)
-    return len(edges), steps
+    raise AssertionError("they took more steps before")
 
 
 def fire(ledger: Ledger, seqs: Sequence[int], _effects: list[Effect]) -> None:
@@ -291,8 +302,9 @@ def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -
     """
     if not tasks:
         return
-    asked = str([task.seq for task in tasks])
-    large = dict(ledger.db.execute(_TOO_LARGE, (asked, INPUT_BYTES_MAX)))
+    large: dict[int, int] = {}
+    if fed := [task.seq for task in tasks if task.flags & FED]:
+        large = dict(ledger.db.execute(_TOO_LARGE, (str(fed), INPUT_BYTES_MAX)))
     for seq, size in large.items():
         failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
         effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)

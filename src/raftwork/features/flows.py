@@ -19,6 +19,7 @@ from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.flow_graph import (
     CheckedGraph,
     Node,
+    carries,
     check_graph,
     edges_to,
     read_graph,
@@ -28,7 +29,7 @@ from raftwork.features.lifecycle import Entering
 from raftwork.features.queue_limits import check_lanes
 from raftwork.features.signal_rows import await_signal
 from raftwork.features.task_batch import AT_MAX_MS, check_level, contents_crc
-from raftwork.features.task_row import LINKED, WITHOUT_CODE
+from raftwork.features.task_row import FED, LINKED, WITHOUT_CODE
 from raftwork.messages import ID_MAX, Spec, encode_spec
 from raftwork.messages.bounds import Between
 from raftwork.messages.registry import command, reply, request
@@ -247,7 +248,8 @@ def enter_callbacks(
         places.append(seq)
         crc = contents_crc(starts[node.spec - 1], node.payload, node.key, node.extras)
         task = Entering(seq, id_, crc, node.payload, node.key, node.extras, created)
-        task.flags, task.flow, task.open, task.blocked = LINKED, -flow, len(node.inputs), True
+        task.flags, task.flow = LINKED | FED, -flow
+        task.open, task.blocked = len(node.inputs), True
         enter(ledger, spec, graph.packed[node.spec - 1], task, effects)
         linked += edges_to(seq, node.inputs, places)
     edges.add_to_new(ledger, linked)
@@ -300,7 +302,8 @@ def enter_nodes(
             continue
         crc = contents_crc(starts[node.spec - 1], node.payload, node.key, node.extras)
         task = Entering(seq, id_, crc, node.payload, node.key, node.extras, created)
-        task.flags, task.flow, task.parent = LINKED, flow, parent
+        task.flags = LINKED | FED if carries(node.inputs) else LINKED
+        task.flow, task.parent = flow, parent
         task.open, task.blocked = len(node.inputs), bool(node.inputs)
         task.worker = graph.pins.get(at, "")
         tasks.append((spec, graph.packed[node.spec - 1], task))

@@ -11,6 +11,8 @@ from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.schedule_plan import Plan, plan_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import apsw
 
     from raftwork.broker.machine.state import Ledger
@@ -25,6 +27,8 @@ SCHEDULES_BYTES_MAX: Final = 64 * 1024 * 1024
 _COLUMNS: Final = """number, id, source, declared, override, version, anchor, decided, next, last,
     paused, held_decided, held_ticks, fired, overlap, late, paused_ticks, full"""
 _BY_NUMBER: Final = f"SELECT {_COLUMNS} FROM schedule WHERE number = ?"  # noqa: S608 - of constants
+_BY_NUMBERS: Final = f"""SELECT {_COLUMNS} FROM schedule
+    WHERE number IN (SELECT value FROM json_each(?))"""  # noqa: S608
 _BY_ID: Final = f"SELECT {_COLUMNS} FROM schedule WHERE id = ?"  # noqa: S608
 _AFTER: Final = f"SELECT {_COLUMNS} FROM schedule WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
 _OF: Final = "SELECT id FROM schedule WHERE source = ? ORDER BY id"
@@ -32,6 +36,7 @@ _DUE: Final = "SELECT next, number FROM schedule ORDER BY next, number"
 _TOTALS: Final = """SELECT count(*), coalesce(sum(length(declared) + length(override)), 0)
     FROM schedule"""
 _UNFINISHED: Final = "SELECT seq FROM tick WHERE schedule = ? ORDER BY seq LIMIT ?"
+_BUSY: Final = "SELECT DISTINCT schedule FROM json_each(?) CROSS JOIN tick ON schedule = value"
 _TICK: Final = "SELECT at FROM tick WHERE seq = ?"
 
 
@@ -93,6 +98,11 @@ class Schedules:
         row = self._db.execute(_BY_NUMBER, (number,)).fetchone()
         return None if row is None else Row(*row)
 
+    def read_all(self, numbers: Sequence[int]) -> dict[int, Row]:
+        """Those of these that are there, by their numbers."""
+        rows = map(Row._make, self._db.execute(_BY_NUMBERS, (str(list(numbers)),)))
+        return {row.number: row for row in rows}
+
     def find(self, id_: str) -> Row | None:
         """The schedule of this id, if it is there."""
         row = self._db.execute(_BY_ID, (id_,)).fetchone()
@@ -138,10 +148,10 @@ class Schedules:
         if old is None or (old.version, old.paused) != (row.version, row.paused):
             self._journal.note(Happened(EventKind.SCHEDULE_CHANGED, [row.id]))
 
-    def ticked(self, row: Row, effects: list[Effect]) -> None:
-        """It has ticked, or ticks of it were missed, and it is like this from now on."""
-        self._db.execute(_TICKED, _ticked(row))
-        effects.append(ScheduleMoved(row.number, row.next))
+    def ticked(self, rows: Sequence[Row], effects: list[Effect]) -> None:
+        """They have ticked, or ticks of them were missed, and they are like this from now on."""
+        self._db.executemany(_TICKED, map(_ticked, rows))
+        effects += [ScheduleMoved(row.number, row.next) for row in rows]
 
     def drop(self, row: Row, effects: list[Effect]) -> None:
         """It is gone; the tasks that it made are not."""
@@ -150,6 +160,11 @@ class Schedules:
         self.bytes -= row.size
         effects.append(ScheduleMoved(row.number, 0))
         self._journal.note(Happened(EventKind.SCHEDULE_DELETED, [row.id]))
+
+
+def busy(ledger: Ledger, numbers: Sequence[int]) -> set[int]:
+    """Those of these schedules that have made tasks without an outcome."""
+    return {number for (number,) in ledger.db.execute(_BUSY, (str(list(numbers)),))}
 
 
 def unfinished(ledger: Ledger, number: int, limit: int) -> list[int]:

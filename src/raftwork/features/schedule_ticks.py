@@ -23,7 +23,7 @@ from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.lifecycle import Entering
 from raftwork.features.limits import check_limits
 from raftwork.features.schedule_plan import QUEUED_MAX, Overlap, Plan, in_order
-from raftwork.features.schedule_rows import made, unfinished
+from raftwork.features.schedule_rows import busy, made, unfinished
 from raftwork.features.task_row import TICKED
 from raftwork.features.unique_keys import Fate
 from raftwork.features.waiting import end_unstarted, unstarted
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 _CANCELLED_MAX: Final = 100
 #: For code that is asked to end by a tick that takes its place.
 _GRACE_MS: Final = 10_000
-_IS_KNOWN: Final = "SELECT 1 FROM task WHERE id = ?"
 _SUPERSEDED: Final = encode_failure(Cancelled(CancelReason.SUPERSEDED))
 #: So many tasks of a schedule may be without an outcome when one more is made.
 _ROOM: Final = {Overlap.SKIP: 0, Overlap.QUEUE_ONE: 1, Overlap.QUEUE_ALL: QUEUED_MAX}
@@ -89,16 +88,23 @@ class TickFate(Enum):
 
 def fire(ledger: Ledger, command: Fire, effects: list[Effect]) -> None:
     """Ticks whose schedule is as it was when they were computed; others are none."""
+    numbers = [tick.number for tick in command.ticks]
+    rows = ledger.schedules.read_all(numbers)
+    ids = [tick_id(rows[t.number].id, t.tick) for t in command.ticks if t.number in rows and t.run]
+    before = look(ledger, numbers, ids)
+    ticked: dict[int, Row] = {}
     for tick in command.ticks:
-        row = ledger.schedules.read(tick.number)
+        row = rows.get(tick.number)
         if row is None or (row.version, row.decided) != (tick.version, tick.decided):
             continue
         if tick.tick > ledger.time:
             continue  # no leader proposes it
-        _tick(ledger, row, tick, effects)
+        rows[tick.number] = ticked[tick.number] = _tick(ledger, row, tick, before, effects)
+    ledger.schedules.ticked([*ticked.values()], effects)
 
 
-def _tick(ledger: Ledger, row: Row, tick: Tick, effects: list[Effect]) -> None:
+def _tick(ledger: Ledger, row: Row, tick: Tick, before: Before, effects: list[Effect]) -> Row:
+    """The schedule as it is after that."""
     now = row._replace(decided=tick.tick, next=tick.next, last=tick.tick)
     if row.paused:
         now = now._replace(paused_ticks=row.paused_ticks + tick.late + 1)
@@ -107,11 +113,11 @@ def _tick(ledger: Ledger, row: Row, tick: Tick, effects: list[Effect]) -> None:
     else:
         plan = row.plan
         id_ = tick_id(row.id, tick.tick)
-        fate = make(ledger, row, plan, id_, tick.tick, plan.overlap, effects)
+        fate = make(ledger, row, plan, id_, tick.tick, plan.overlap, before, effects)
         now = counted(now, fate)._replace(late=row.late + tick.late)
         if plan.limit and now.fired >= plan.limit:
             now = now._replace(next=0)
-    ledger.schedules.ticked(now, effects)
+    return now
 
 
 def counted(row: Row, fate: TickFate) -> Row:
@@ -140,6 +146,18 @@ def _instant(tick: int) -> str:
     return f"{at}{f'.{ms:03}' if ms else ''}Z"
 
 
+class Before(NamedTuple):
+    """What the tables say of ticks, read for many at once, and kept up to date by `make`."""
+
+    known: set[str]  # ids of theirs that are tasks already
+    busy: set[int]  # schedules that have made tasks without an outcome
+
+
+def look(ledger: Ledger, numbers: Sequence[int], ids: Sequence[str]) -> Before:
+    """Of ticks of these schedules, with these ids."""
+    return Before({*ledger.checksums(ids)}, busy(ledger, numbers))
+
+
 def make(
     ledger: Ledger,
     row: Row,
@@ -147,12 +165,13 @@ def make(
     id_: str,
     at: int,
     overlap: Overlap,
+    before: Before,
     effects: list[Effect],
 ) -> TickFate:
     """Make the task of a tick, if it may be made."""
-    if ledger.db.execute(_IS_KNOWN, (id_,)).fetchone() is not None:
+    if id_ in before.known:
         return TickFate.KNOWN
-    room = _ROOM.get(overlap)
+    room = _ROOM.get(overlap) if row.number in before.busy else None
     if room is not None and len(unfinished(ledger, row.number, room + 1)) > room:
         return TickFate.OVERLAP
     spec, packed, key = decode_spec(plan.spec), plan.spec, ""
@@ -178,6 +197,8 @@ def make(
     ledger.journal.note(
         Happened(EventKind.SCHEDULED_FIRED, [row.id], spec.queue, spec.name, due=at, text=id_)
     )
+    before.known.add(id_)
+    before.busy.add(row.number)
     return TickFate.FIRED
 
 

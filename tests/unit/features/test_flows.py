@@ -11,9 +11,10 @@ from raftwork.features import flow_graph, flow_nodes
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Done
 from raftwork.features.flow_graph import (
+    EdgeKind,
     Node,
 )
-from raftwork.features.task_row import LINKED
+from raftwork.features.task_row import FED, LINKED
 from raftwork.messages import Code, Spec, State, decode_failure, encode_spec
 from raftwork.messages.flow_values import Failure as FailedValue
 from raftwork.messages.flow_values import Reference, packed_reference
@@ -21,6 +22,7 @@ from raftwork.wire import pack
 from tests.unit.broker.machine.driver import FAILURE, Driver
 from tests.unit.features.flow_cases import (
     ANY,
+    VALUE,
     consistent,
     edge,
     fail,
@@ -281,6 +283,15 @@ def test_what_one_entry_releases_is_read_together(driver: Driver) -> None:
     assert asked[0] == asked[1]
 
 
+@pytest.mark.parametrize("kind", [VALUE, EdgeKind.NEEDS_VALUE])
+def test_values_are_measured_where_edges_bring_them(driver: Driver, kind: EdgeKind) -> None:
+    submit(driver, task(), task((0, kind)), value_of(1))
+    with statements(driver, "SELECT seq, size") as asked:
+        finish(driver, "f/1", 7)
+    assert len(asked) == (kind is VALUE)
+    assert given(driver, "f/2") == ([7] if kind is VALUE else [])
+
+
 def test_what_workers_are_told_of_many_nodes_is_read_together(driver: Driver) -> None:
     submit(driver, *[task()] * 5, *[task(at) for at in range(5)], join(*range(5, 10)))
     for at in range(1, 6):
@@ -288,7 +299,7 @@ def test_what_workers_are_told_of_many_nodes_is_read_together(driver: Driver) ->
     seqs = [seq_of(driver, f"f/{at}") for at in range(6, 11)]
     with statements(driver, "SELECT") as asked:
         told = driver.machine.about(
-            [Waiting(seq, "", b"", b"", 1, 0, flags=LINKED) for seq in seqs]
+            [Waiting(seq, "", b"", b"", 1, 0, flags=LINKED | FED) for seq in seqs]
         )
     assert [about.flow for about in told.values()] == ["f"] * 5
     assert [about.inputs for about in told.values()] == [[(0, pack(at))] for at in range(1, 6)]

@@ -364,10 +364,11 @@ class Leadership:
     def _act(self, effect: Effect) -> None:
         match effect:
             case Assigned():
-                assigned = self._dispatcher.assigned
-                self.workers.hand_out(
-                    [(*assigned(seq), token, attempt) for token, seq, attempt in effect.tasks]
-                )
+                tasks = []
+                for token, seq, attempt in effect.tasks:
+                    worker, task = self._dispatcher.assigned(seq)
+                    tasks.append((worker, task, token, attempt))
+                self.workers.hand_out(tasks)
             case Settled():
                 self.workers.settled(effect)
                 self._results.settled(effect)

@@ -17,6 +17,7 @@ from raftwork.features.tags import tags_of
 from raftwork.features.task_row import (
     BLOCKED,
     CHECKPOINTED,
+    FED,
     LINKED,
     SCHEDULED,
     TAGGED,
@@ -269,7 +270,8 @@ def about(ledger: Ledger, tasks: Sequence[Waiting]) -> dict[int, About]:
     """What their code may know of tasks besides, by number, if there is anything of it."""
     linked = [task.seq for task in tasks if task.flags & LINKED]
     flows = flows_of(ledger, linked) if linked else {}
-    values = inputs(ledger, linked) if linked else {}
+    fed = [task.seq for task in tasks if task.flags & FED]
+    values = inputs(ledger, fed) if fed else {}
     found: dict[int, About] = {}
     for seq, _, _, _, _, _, key, flags, _, _ in tasks:
         if not key and not flags & (TAGGED | CHECKPOINTED | LINKED | TICKED):
