@@ -422,12 +422,10 @@ class Node:
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
         core = None if self._replica is None else self._replica.core.status
-        leadership = self._supervisor.leadership
-        workers = [] if leadership is None else leadership.workers.statuses()
+        workers = [] if (made := self._supervisor.leadership) is None else made.workers.statuses()
         peers, applied = self._handshake.peers, self._store.applied.seq
-        return own_status(
-            request, self._setup, peers, core, applied, self._machine, workers, leads=self.leads
-        )
+        known = request, self._setup, peers, core, applied, self._machine, workers
+        return own_status(*known, leads=self.leads, wall=self._wall_base + self._now)
 
     # ---- out ----------------------------------------------------------------------------------
 
@@ -468,6 +466,7 @@ class Node:
             attempts=self._setup.tells_attempts,
             wall=self._handshake.wall_median,
             members=lambda: self._handshake.peers.members(self._now),
+            disk=self._setup.disk,
         )
 
     def deactivated(self) -> None:

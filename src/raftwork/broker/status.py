@@ -34,6 +34,7 @@ def own_status(
     workers: list[WorkerStatus],
     *,
     leads: bool,
+    wall: int,
 ) -> BrokerStatus:
     """The answer to a StatusRequest; `core` is None while there is no cluster."""
     return BrokerStatus(
@@ -52,4 +53,5 @@ def own_status(
         peers.addresses,
         peers.unreached,
         *(RELEASE, setup.levels, machine.level),
+        *(setup.disk.room, wall, setup.access()),
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from raftwork.broker.disk_space import DiskSpace
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.dispatch.intake import Intake
 from raftwork.broker.events import (
@@ -110,6 +111,7 @@ class Leadership:
         attempts: bool = False,
         members: Callable[[], Mapping[str, Member | None]] = dict,
         wall: Callable[[int], int] | None = None,
+        disk: DiskSpace | None = None,
     ) -> None:
         """`barrier` is the last one that a failed Leadership asked for in this epoch.
 
@@ -129,7 +131,8 @@ class Leadership:
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._intake = Intake(self._dispatcher, self.workers)
         self._results = ResultOutbox(machine, writable)
-        view = View(machine, self.workers, self._results, self._intake, BALANCERS, members)
+        parts = self._results, self._intake, BALANCERS, members
+        view = View(machine, self.workers, *parts, disk or DiskSpace())
         self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
         self._chores = [feature.chore(view) for feature in FEATURES if feature.chore is not None]

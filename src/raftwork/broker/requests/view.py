@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from raftwork.broker.disk_space import DiskSpace
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.result_outbox import ResultOutbox
@@ -43,6 +44,7 @@ class View:
     balancers: Collection[str]
     #: The other brokers by name; None for one that does not answer now.
     members: Callable[[], Mapping[str, Member | None]]
+    disk: DiskSpace
     time: int = 0
     all_heard: bool = False
     #: The machine's tables and what it knows by heart, to read.
