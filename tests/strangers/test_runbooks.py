@@ -175,7 +175,7 @@ def _mount(directory: Path) -> bool:
     return False
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_runbooks_work_as_printed(machine: Machine) -> None:
     _install(machine)
     with Load(machine):

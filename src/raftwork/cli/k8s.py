@@ -27,7 +27,7 @@ class _Manifest(Template):
     delimiter = "@"
 
 
-def _matching(pattern: re.Pattern[str], what: str) -> click.ParamType:
+def _matching(pattern: re.Pattern[str], what: str) -> click.ParamType[str]:
     def convert(text: str) -> str:
         if not pattern.fullmatch(text):
             raise click.BadParameter(f"{text!r} is no {what}")
