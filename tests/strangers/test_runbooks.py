@@ -155,11 +155,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     mounted = _mount(made.directory)
     made.place.env["DISK"] = "small" if mounted else ""
     monkeypatch.setenv("RAFTWORK_KEY", f"{made.directory}/etc/raftwork/ops.key")
-    yield made
-    made.close()
-    print(made.logs())
-    if mounted:
-        subprocess.run(["umount", "-l", made.directory / "var/lib/raftwork"], check=True)
+    try:
+        yield made
+        print(made.logs())
+        made.close()
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", made.directory / "var/lib/raftwork"], check=True)
 
 
 def _mount(directory: Path) -> bool:
