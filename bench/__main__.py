@@ -2,9 +2,9 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench idle …`, `keys …`, `strangers …`, `many …`, `turn …` and `path …` take options,
-too; `python -m bench semantics [ROW …]` takes the names of rows; `python -m bench schedules` is
-those of schedules.
+`python -m bench idle …`, `keys …`, `limited …`, `rolling …`, `strangers …`, `many …`, `turn …` and
+`path …` take options, too; `python -m bench semantics [ROW …]` takes the names of rows; `python -m
+bench schedules` is those of schedules.
 """
 
 import signal
@@ -21,10 +21,12 @@ from bench import (
     idle,
     keys,
     latency,
+    limited,
     many,
     path,
     poison,
     pressure,
+    rolling,
     strangers,
     throughput,
     turn,
@@ -49,6 +51,8 @@ ALL = {
     "hostile": hostile.main,
     "herd": herd.main,
     "keys": keys.main,
+    "limited": limited.main,
+    "rolling": rolling.main,
     "strangers": strangers.main,
     "balancing": virtual.main,
     "balancing-cost": cost.main,
@@ -61,6 +65,8 @@ WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "compare": compare.main,
     "idle": idle.main,
     "keys": keys.main,
+    "limited": limited.main,
+    "rolling": rolling.main,
     "strangers": strangers.main,
     "many": many.main,
     "turn": turn.main,

@@ -134,6 +134,21 @@ def write_key(key: Key, path: str) -> None:
         os.fsync(descriptor)
 
 
+def replace_key(key: Key, path: str) -> None:
+    """Put it in the place of the file, at once, with its owner and mode. Raises OSError."""
+    found = os.stat(path)
+    new = f"{path}.{os.getpid()}.new"
+    write_key(key, new)
+    try:
+        if (os.geteuid(), os.getegid()) != (found.st_uid, found.st_gid):
+            os.chown(new, found.st_uid, found.st_gid)
+        os.chmod(new, stat.S_IMODE(found.st_mode))
+        os.replace(new, path)
+    except BaseException:
+        os.unlink(new)
+        raise
+
+
 def read_key(path: str | os.PathLike[str]) -> Key:
     """The key in a file. Raises KeyRefused, which says why it cannot be used."""
     where = os.fspath(path)

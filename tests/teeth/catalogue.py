@@ -8,6 +8,7 @@ import ast
 from pathlib import Path
 
 from tests.sim.mutants.surgery import Edit
+from tests.teeth.disks import DISKS
 from tests.teeth.hostile import HOSTILE
 from tests.teeth.keys import KEYS
 from tests.teeth.killed_workers import KILLED_WORKERS
@@ -769,5 +770,5 @@ _PREVENTION = (
 
 BREAKS = (
     *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE, *SCHEDULES),
-    *(*_COMMANDS, *_WORKERS, *KILLED_WORKERS, *_PREVENTION, *KEYS),
+    *(*_COMMANDS, *_WORKERS, *KILLED_WORKERS, *_PREVENTION, *KEYS, *DISKS),
 )

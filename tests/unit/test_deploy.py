@@ -1,6 +1,9 @@
 """The files in deploy/ start what there is, with options that there are."""
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -25,6 +28,21 @@ def test_a_unit_starts_a_command_with_options_that_it_has(unit: Path) -> None:
     command = line.split()[0]
     assert command in unit.name
     assert set(_FLAG.findall(line)) <= _options(command)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda each: each.name)
+def test_systemd_understands_every_line_of_a_unit(unit: Path, tmp_path: Path) -> None:
+    """The program, its directory and its users need not be here."""
+    text = unit.read_text().replace("/opt/raftwork/bin/raftwork", sys.executable)
+    text = re.sub(r"^(User|WorkingDirectory)=.*\n", "", text, flags=re.MULTILINE)
+    copy = tmp_path / unit.name.replace("@", "@1")
+    copy.write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True, check=False
+    )
+    ours = [line for line in done.stderr.splitlines() if str(copy) in line or copy.name in line]
+    assert ours == [], done.stderr
 
 
 @pytest.mark.parametrize("file", OTHERS, ids=lambda each: each.name)

@@ -30,8 +30,12 @@ from raftwork.broker.events import (
 )
 from raftwork.broker.peer_events import (
     AccessNotReloaded,
+    AddressSlowed,
+    BallastDropped,
     ConnectionClosed,
     DataPutAside,
+    DiskGetsFull,
+    DiskLow,
     FrameUnsent,
     HostUnknown,
     HttpEnded,
@@ -56,11 +60,23 @@ log = logging.getLogger("raftwork.broker")
 LEVELS: Final[Mapping[type, int]] = {
     **dict.fromkeys((*PER_ATTEMPT, ConnectionClosed), logging.DEBUG),
     **dict.fromkeys(
-        (AccessNotReloaded, DataPutAside, HostUnknown, PeerKeyMismatch, WrongPeer), logging.ERROR
+        (
+            *(AccessNotReloaded, BallastDropped, DataPutAside, DiskLow, HostUnknown),
+            *(PeerKeyMismatch, WrongPeer),
+        ),
+        logging.ERROR,
     ),
     **dict.fromkeys(
         (
-            *(BadFrame, FrameUnsent, HelloRefused, HttpEnded, ListensOnLoopback),
+            *(
+                AddressSlowed,
+                BadFrame,
+                DiskGetsFull,
+                FrameUnsent,
+                HelloRefused,
+                HttpEnded,
+                ListensOnLoopback,
+            ),
             *(SessionClosed, SlowTurn),
             *(PeerDown, PeerElsewhere, PeerMistaken, PeerMoveUnsaved, PeerOneWay, PeerRefuses),
             *(BalancerUnknown, KeyMayNot, KeyNotKnown, QueueFullRefusal, WorkerRefused),

@@ -422,6 +422,7 @@ class Node:
         return own_status(
             *(request, self._setup, self._handshake.peers, self._replica),
             *(self._store.applied.seq, self._machine, self._supervisor.leadership),
+            wall=self._wall_base + self._now,
         )
 
     # ---- out ----------------------------------------------------------------------------------
@@ -468,6 +469,7 @@ class Node:
             attempts=self._setup.tells_attempts,
             wall=self._handshake.wall_median,
             members=lambda: self._handshake.peers.members(self._now),
+            disk=self._setup.disk,
             events=self._events.ring,
         )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.broker.containment import log_contained
+from raftwork.broker.disk_space import DiskSpace
 from raftwork.broker.event_ring import EVENT_BYTES
 from raftwork.consensus.durable_replica import Store
 from raftwork.release import LEVELS
@@ -88,6 +89,10 @@ class Setup:
     levels: Levels = LEVELS
     #: How many bytes of events it keeps; 0 is none.
     event_bytes: int = EVENT_BYTES
+    #: The room on its disk, and on the others'.
+    disk: DiskSpace = field(default_factory=DiskSpace)
+    #: The digest of the list of keys that it lets in now; empty without keys.
+    access: Callable[[], str] = str
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
     #: Called with what failed and its error, whenever one was contained (containment.py).

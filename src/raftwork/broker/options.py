@@ -40,6 +40,8 @@ HEARTBEATS_MIN: Final = 3
 ELECTION_TIMEOUT_MIN_MS: Final = SETTINGS["election_timeout"].least
 ELECTION_TIMEOUT_MAX_MS: Final = SETTINGS["election_timeout"].most
 HEARTBEAT_MIN_MS: Final = 10
+#: An election, and what runs then, needs some of the disk.
+DISK_RESERVE_BYTES: Final = 512 * 1024 * 1024
 
 
 def timing(consensus: str, cluster: int, election_timeout: int, heartbeat_interval: int) -> Timing:
@@ -78,6 +80,8 @@ class BrokerConfig:
     readdress: bool = False
     #: Page checksums in a directory that is new; an old one keeps what it was made with.
     checksums: bool = True
+    #: So many bytes must be free on the disk of the directory for new work; 0: it is not looked at.
+    disk_reserve: int = DISK_RESERVE_BYTES
     #: Milliseconds between two heartbeats of the leader, and of silence until another one is
     #: elected: what the cluster has set where it is 0. Brokers of a cluster should agree: one that
     #: is less patient than the leader talks looks for another one over and over.

@@ -67,6 +67,58 @@ class ListensOnLoopback:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskGetsFull:
+    """There is less room than twice what new work needs, or than a copy of the database takes."""
+
+    free: int  # bytes
+    needed: int  # bytes; with less, this broker has no room for new work
+
+    def __str__(self) -> str:
+        return (
+            f"the disk gets full: {self.free >> 20} MiB are free; with less than"
+            f" {self.needed >> 20} MiB this broker has no room for new tasks"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLow:
+    """This broker has no room for new work; without a majority that has, there is none."""
+
+    free: int  # bytes
+    needed: int  # bytes
+
+    def __str__(self) -> str:
+        return (
+            f"the disk is nearly full: {self.free >> 20} MiB are free, {self.needed >> 20} MiB must"
+            " be for new tasks; they are refused unless a majority of the brokers has room. Make"
+            " room, and it is over"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DiskHasRoom:
+    """… again."""
+
+    free: int  # bytes
+
+    def __str__(self) -> str:
+        return f"the disk has room again: {self.free >> 20} MiB are free"
+
+
+@dataclass(frozen=True, slots=True)
+class BallastDropped:
+    """The disk was full: a file that is kept for that was deleted."""
+
+    directory: str
+
+    def __str__(self) -> str:
+        return (
+            f"the disk is full: deleted {self.directory}/ballast, so that this broker can start."
+            " Make room"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SessionClosed:
     """A client or worker did not read what it was sent."""
 
@@ -209,6 +261,20 @@ class KeyNotKnown:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressSlowed:
+    """Handshakes from there were refused one after the other: few are let in for a while."""
+
+    address: str
+    refused: int  # handshakes in a second
+
+    def __str__(self) -> str:
+        return (
+            f"{self.refused} handshakes from {self.address} were refused within a second: for now"
+            " few connections from there are let in; those that are open stay"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class KeyMayNot:
     """A key that is let in asked for more than it is for."""
 
@@ -274,6 +340,10 @@ PeerEvent = (
     | BrokerStops
     | DataPutAside
     | ListensOnLoopback
+    | DiskGetsFull
+    | DiskLow
+    | DiskHasRoom
+    | BallastDropped
     | SessionClosed
     | ConnectionClosed
     | FrameUnsent
@@ -286,6 +356,7 @@ PeerEvent = (
     | HostUnknown
     | HostKnown
     | KeyNotKnown
+    | AddressSlowed
     | KeyMayNot
     | AccessReloaded
     | HttpEnded

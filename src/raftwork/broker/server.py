@@ -30,6 +30,8 @@ import zmq
 from raftwork.addresses import parse_address
 from raftwork.broker import event_logging
 from raftwork.broker.access.admission import Admission
+from raftwork.broker.disk_gauge import DiskGauge
+from raftwork.broker.disk_space import DiskSpace
 from raftwork.broker.events import SlowTurn
 from raftwork.broker.http_child import HttpChild
 from raftwork.broker.machine import create_or_migrate
@@ -42,12 +44,15 @@ from raftwork.broker.options import Timing, is_loopback
 from raftwork.broker.peer_events import (
     AccessNotReloaded,
     AccessReloaded,
+    BallastDropped,
     BrokerStarted,
     BrokerStops,
     DataPutAside,
     ListensOnLoopback,
 )
 from raftwork.broker.store import open_store
+from raftwork.broker.store.ballast import drop_ballast
+from raftwork.broker.store.starts import note_start
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
 from raftwork.errors import AccessListRefused, StoreError
@@ -86,6 +91,7 @@ def run_broker(config: BrokerConfig) -> int:
     """
     _allow_connections()
     admission = _admission(config)
+    _drop_ballast(config.data)
     store = open_store(
         config.data,
         name=config.name,
@@ -96,6 +102,7 @@ def run_broker(config: BrokerConfig) -> int:
         create_machine=create_or_migrate,
     )
     try:
+        note_start(config.data, _wall() // 1_000)
         if store.damage is not None:
             event_logging.write(None, DataPutAside(store.damage))
         others = {n: a for n, a in store.identity.addresses.items() if n != config.name}
@@ -106,6 +113,11 @@ def run_broker(config: BrokerConfig) -> int:
             transport.close(LINGER_MS)
     finally:
         store.close()
+
+
+def _drop_ballast(data: Path) -> None:
+    if drop_ballast(data):
+        event_logging.write(None, BallastDropped(str(data)))
 
 
 def _admission(config: BrokerConfig) -> Admission | None:
@@ -160,6 +172,7 @@ def _serve(
         server.run()
     except StoreError as error:
         log.critical("this replica stops: %s (its directory: %s)", error, config.data)
+        _drop_ballast(config.data)  # it is started again
         return 1
     except Exception:  # what this is about only its traceback tells
         log.critical("this replica stops", exc_info=True)
@@ -253,6 +266,7 @@ class Server:
         make_core = core_maker(config.consensus, config.timing())
         self._config = config
         addresses = store.identity.addresses
+        self._disk = DiskSpace(config.name, names, config.disk_reserve)
         setup = Setup(
             name=config.name,
             cluster={name: addresses[name] for name in names},
@@ -268,6 +282,8 @@ class Server:
             dial=lambda name, address: transport.dial(name, address, _now()),
             tell=event_logging.write,
             tells_attempts=event_logging.tells_attempts(),
+            disk=self._disk,
+            access=lambda: "" if admission is None else admission.digest,
             cluster_id=secrets.token_bytes(16),
             event_bytes=config.event_bytes,
         )
@@ -279,11 +295,21 @@ class Server:
         self._now = self._chores_at = _now()
         self._wall_base = _wall() - self._now
         self._throttle = Throttle()
+        self._gauge = DiskGauge(
+            config.data,
+            config.disk_reserve,
+            self._disk,
+            lambda: store.sizes().database_bytes,
+            self._node.tell,
+        )
         self._http = HttpChild(config, self._node.tell) if config.http else None
+        self._listen_to_signals()
+
+    def _listen_to_signals(self) -> None:
         self._signals, self._signals_in = socket.socketpair()
         self._signals_fd = self._signals.fileno()
-        transport.watch(self._signals_fd)
-        transport.watch(store.wake_fd)
+        self._transport.watch(self._signals_fd)
+        self._transport.watch(self._store.wake_fd)
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno())
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -330,6 +356,9 @@ class Server:
             self._wall_base = _wall() - now
             transport.tend(now)
             pass_time()
+            self._gauge.tend(now)
+            if node.leads and self._disk.hands_over(now):
+                node.hand_over(now)
             if self._http is not None:
                 self._http.tend(now)
         node.wake(now, now + self._wall_base)

@@ -31,6 +31,8 @@ def own_status(
     applied: int,
     machine: Machine,
     leadership: Leadership | None,
+    *,
+    wall: int,
 ) -> BrokerStatus:
     """The answer to a StatusRequest; `replica` is None while there is no cluster."""
     core = replica.core.status if replica else None
@@ -50,4 +52,5 @@ def own_status(
         peers.addresses,
         peers.unreached,
         *(RELEASE, setup.levels, machine.level),
+        *(setup.disk.room, wall, setup.access()),
     )

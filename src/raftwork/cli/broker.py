@@ -11,6 +11,7 @@ from raftwork import logs
 from raftwork.addresses import parse_address
 from raftwork.broker.options import (
     CONSENSUS,
+    DISK_RESERVE_BYTES,
     ELECTION_TIMEOUT_MAX_MS,
     ELECTION_TIMEOUT_MIN_MS,
     HEARTBEAT_MIN_MS,
@@ -27,6 +28,7 @@ from raftwork.keys import Key
 
 #: With all else that a stop takes it stays below five seconds.
 HAND_OVER_MAX_S: Final = 4
+MIB: Final = 1024 * 1024
 
 
 def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[str, str]:
@@ -141,6 +143,14 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     help="Whether the database of a new directory has page checksums.",
 )
 @click.option(
+    "--disk-reserve",
+    type=click.IntRange(min=0),
+    default=DISK_RESERVE_BYTES // MIB,
+    show_default=True,
+    metavar="MIB",
+    help="With less room on the disk of --data it takes no new tasks; 0: it does not look.",
+)
+@click.option(
     "--election-timeout",
     type=Seconds(least=ELECTION_TIMEOUT_MIN_MS / 1_000, most=ELECTION_TIMEOUT_MAX_MS / 1_000),
     metavar="S",
@@ -192,6 +202,7 @@ def command(
     access: Path | None,
     readdress: bool,
     checksums: bool,
+    disk_reserve: int,
     election_timeout: float | None,
     heartbeat_interval: float | None,
     hand_over_timeout: float,
@@ -226,6 +237,7 @@ def command(
             access=access,
             readdress=readdress,
             checksums=checksums,
+            disk_reserve=disk_reserve * MIB,
             election_timeout=_ms(election_timeout or 0),
             heartbeat_interval=_ms(heartbeat_interval or 0),
             hand_over_timeout=_ms(hand_over_timeout),
@@ -252,6 +264,7 @@ def _shown(config: BrokerConfig) -> dict[str, object]:
     }
     for name in ("hand_over_timeout", "slow_turn"):
         values[name] = getattr(config, name) / 1_000
+    values["disk_reserve"] = config.disk_reserve // MIB
     values["listen"], values["http"] = config.bound, config.http or None
     values["key"] = config.key and config.key.file
     own = config.election_timeout or config.heartbeat_interval  # else all is as the cluster has it

@@ -51,9 +51,12 @@ def command(
     from raftwork.doctor.finding import Finding, Severity, error
 
     found: list[Finding] = [] if data is None else machine.look(data, broker_key)
-    statuses = by_name(gather(broker_addresses(brokers), timeout, follow=True).statuses)
+    answers = gather(broker_addresses(brokers), timeout, follow=True)
+    statuses = by_name(answers.statuses)
     if statuses:
-        found += cluster.look(statuses)
+        names = {address: each.name for address, each in answers.statuses.items() if each}
+        ahead = {names[address]: ms for address, ms in answers.ahead.items()}
+        found += cluster.look(statuses, ahead)
     else:
         found.append(error("brokers", "no broker answers", "are they running, and at --brokers?"))
     if as_json:

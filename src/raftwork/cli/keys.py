@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Final
 
 import click
@@ -25,6 +26,7 @@ from raftwork.keys import (
     encoded,
     new_key,
     read_key,
+    replace_key,
     write_key,
 )
 
@@ -133,6 +135,30 @@ def show(file: str, as_json: bool) -> None:
     out(f"public {key.public}")
     for name, keys in key.brokers.items():
         out(f"broker {name} {' '.join(keys)}")
+
+
+@command.command("refresh")
+@click.argument("key_files", metavar="FILE…", nargs=-1, required=True)
+@_access_option
+def refresh(key_files: tuple[str, ...], access: str) -> None:
+    """Have key files trust the brokers whose keys are in the access list, and no others.
+
+    To be done for each worker's and program's file while a broker's key is replaced, and again once
+    that is over. What reads such a file has to be started again.
+
+    \b
+    Example:
+      raftwork keys refresh worker.key shop.key
+    """
+    brokers = _brokers(access)
+    if not brokers:
+        raise click.ClickException(f"no broker's key is in {access}")
+    for file in key_files:
+        key = read_key(file)
+        if Role.PEER in key.roles:
+            raise click.UsageError(f"{file} is a broker's: it goes by the access list itself")
+        replace_key(replace(key, brokers=brokers), file)
+        out(f"{file} trusts {', '.join(brokers)}")
 
 
 @command.command("secret")

@@ -28,6 +28,8 @@ class Answers:
     statuses: dict[str, BrokerStatus | None] = field(default_factory=dict)
     #: Why a broker could not be asked.
     failures: dict[str, str] = field(default_factory=dict)
+    #: How far the clock of a broker is ahead of this machine's, ms, where it tells.
+    ahead: dict[str, int] = field(default_factory=dict)
 
 
 def gather(
@@ -99,6 +101,8 @@ class _Asking:
                     self._denied(address, status.text)
                 elif status is not None and self.open.pop(address, None) is not None:
                     self.answers.statuses[address] = status
+                    if status.wall:
+                        self.answers.ahead[address] = status.wall - time.time_ns() // 1_000_000
                     came.append(status)
         self._links.tend(_now())
         for address, text in (*self._links.unopened(), *self._links.unresolved()):

@@ -14,10 +14,17 @@ if TYPE_CHECKING:
 
 #: A broker that is so many entries behind will be long in catching up.
 BEHIND: Final = 10_000
+#: Clocks that differ by more are wrong, ms.
+SKEW_MS: Final = 1_000
 
 
-def look(statuses: Mapping[str, BrokerStatus | None]) -> list[Finding]:
-    """All of it; by the brokers' names, None of one that does not answer."""
+def look(
+    statuses: Mapping[str, BrokerStatus | None], ahead: Mapping[str, int] | None = None
+) -> list[Finding]:
+    """All of it; by the brokers' names, None of one that does not answer.
+
+    `ahead` is how far their clocks are ahead of one and the same, ms, as far as they tell.
+    """
     told = {name: status for name, status in statuses.items() if status is not None}
     return [
         reached(statuses),
@@ -25,6 +32,9 @@ def look(statuses: Mapping[str, BrokerStatus | None]) -> list[Finding]:
         may_stop(statuses),
         lag(told),
         links(told),
+        clocks(ahead or {}),
+        disks(told),
+        access(told),
         releases(told),
         level(told),
         size(len(statuses)),
@@ -91,6 +101,48 @@ def links(told: Mapping[str, BrokerStatus]) -> Finding:
         return well("links", "the brokers reach each other")
     remedy = "look at the network between them, and at their addresses in --cluster"
     return error("links", "; ".join(cut), remedy)
+
+
+def clocks(ahead: Mapping[str, int]) -> Finding:
+    """Whether all have the same time: what is due when goes by the leader's, whoever that is."""
+    if not ahead:
+        return well("clocks", "the brokers do not tell their clocks")
+    middle = sorted(ahead.values())[(len(ahead) - 1) // 2]
+    wrong = {name: ms - middle for name, ms in ahead.items() if abs(ms - middle) > SKEW_MS}
+    if not wrong:
+        return well("clocks", "the brokers' clocks agree")
+    words = ", ".join(
+        f"that of {name} is {abs(ms) / 1_000:.1f} s {'ahead' if ms > 0 else 'behind'}"
+        for name, ms in wrong.items()
+    )
+    remedy = "have chrony or the like set it: schedules, delays and expiries go by the clocks"
+    return warning("clocks", f"the clocks differ by more than a second: {words}", remedy)
+
+
+def disks(told: Mapping[str, BrokerStatus]) -> Finding:
+    """Whether all have room for new tasks."""
+    low = [
+        f"{name} has {status.disk.free >> 20} MiB free, {status.disk.needed >> 20} MiB must be"
+        for name, status in told.items()
+        if status.disk.low
+    ]
+    if not low:
+        return well("disks", "the brokers' disks have room")
+    remedy = "make room there, or purge what need not run; new tasks are refused without a majority"
+    return error("disks", "; ".join(low), remedy)
+
+
+def access(told: Mapping[str, BrokerStatus]) -> Finding:
+    """Whether all let the same keys in."""
+    found = {name: status.access for name, status in told.items()}
+    if len(set(found.values())) <= 1:
+        with_keys = any(found.values())
+        return well(
+            "access", "all let the same keys in" if with_keys else "the brokers have no keys"
+        )
+    words = ", ".join(f"{name} {digest or 'none'}" for name, digest in found.items())
+    text = f"the brokers' lists of keys differ, by their digests: {words}"
+    return warning("access", text, "copy access.toml to each of them, and send it SIGHUP")
 
 
 def releases(told: Mapping[str, BrokerStatus]) -> Finding:

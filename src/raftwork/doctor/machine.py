@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from raftwork.broker.store.starts import read_starts
 from raftwork.doctor.finding import Finding, error, warning, well
 
 MIB: Final = 1024 * 1024
@@ -31,6 +32,9 @@ _GONE: Final = frozenset({"tmpfs", "ramfs"})
 _ELSEWHERE: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "virtiofs"})
 FREE_MIN, FREE_LOW = 512 * MIB, 1024 * MIB
 FILES_MIN: Final = 4_096
+#: More starts in an hour than an upgrade and a change of its settings take.
+STARTS_MAX: Final = 5
+HOUR_S: Final = 3_600
 #: Of adjtimex(2).
 _UNSYNCHRONISED: Final = 5
 
@@ -42,6 +46,7 @@ def look(data: Path, key: str | None = None) -> list[Finding]:
         file_system(file_system_of(data)),
         free_space(free_bytes(data), size_of(data)),
         directory_mode(data.stat().st_mode),
+        restarts(read_starts(data), int(time.time())),
         open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         clock(clock_state()),
         *libraries(),
@@ -149,6 +154,15 @@ def directory_mode(mode: int) -> Finding:
         text = f"others than its owner may open the directory (mode {stat.S_IMODE(mode):04o})"
         return warning("directory-mode", text, "chmod 700 it: it holds all tasks and results")
     return well("directory-mode", "the directory is for its owner alone")
+
+
+def restarts(starts: list[int], now: int) -> Finding:
+    """What ends and is started again over and over is not noticed from outside."""
+    count = sum(now - HOUR_S < at <= now for at in starts)
+    if count > STARTS_MAX:
+        text = f"the broker was started {count} times in the last hour"
+        return warning("restarts", text, "see its log for what ends it")
+    return well("restarts", f"{count} starts in the last hour")
 
 
 def key_mode(file: str, mode: int) -> Finding:

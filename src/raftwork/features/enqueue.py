@@ -466,7 +466,7 @@ def feature() -> "Feature":
 
     return Feature(
         "new tasks",
-        rules=[change(Enqueue, _check, _answer, _watch)],
+        rules=[change(Enqueue, _check, _answer, _watch, grows=True)],
         transitions=[transition(Admit, admit)],
         #: Of batches taken in and not yet applied; beyond, clients are told to come later.
         budget=Budget(requests=1_000_000, bytes=128 * 1024 * 1024),

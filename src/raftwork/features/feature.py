@@ -106,6 +106,7 @@ class Change(NamedTuple):
     returns the answer to send. It is called for sessions that are still there.
 
     A request that `waits` is dealt with once every worker had the time to say hello to this leader.
+    One that `grows` enters new work, and is refused while the disks have no room for that.
     """
 
     request: type[Frame]
@@ -113,6 +114,7 @@ class Change(NamedTuple):
     answer: Answer[Frame]
     subscribe: Callable[[View, bytes, Frame, Frame], Frame] | None = None
     waits: Callable[[Frame], bool] | None = None
+    grows: bool = False
 
 
 class Read(NamedTuple):
@@ -151,6 +153,8 @@ def change(
     answer: Callable[[View, Q, Done], A],
     subscribe: Callable[[View, bytes, Q, A], A] | None = None,
     waits: Callable[[Q], bool] | None = None,
+    *,
+    grows: bool = False,
 ) -> Rule:
     """A request that becomes a command. See Change."""
     return Change(
@@ -159,6 +163,7 @@ def change(
         cast("Answer[Frame]", answer),
         cast("Callable[[View, bytes, Frame, Frame], Frame] | None", subscribe),
         cast("Callable[[Frame], bool] | None", waits),
+        grows,
     )
 
 

@@ -90,6 +90,6 @@ def feature() -> "Feature":
 
     return Feature(
         "callbacks of flows",
-        rules=[change(AddCallback, _check, _answer)],
+        rules=[change(AddCallback, _check, _answer, grows=True)],
         transitions=[transition(HangOn, _hang_on)],
     )

@@ -364,7 +364,7 @@ def feature() -> "Feature":
 
     return Feature(
         "flows",
-        rules=[change(SubmitFlow, _check, _answer, waits=_needs_all_workers)],
+        rules=[change(SubmitFlow, _check, _answer, waits=_needs_all_workers, grows=True)],
         transitions=[transition(Grow, _grow)],
         budget=Budget(requests=1_000, bytes=64 * 1024 * 1024),
         lifecycles=[

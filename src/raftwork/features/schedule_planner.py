@@ -7,7 +7,8 @@
 3. After an outage many ticks may have passed. They are counted a part in each turn, and one command
    says what becomes of all of them (`CatchUp`). A tick that is late by less than the grace, as
    after a failover, is none of an outage.
-4. A schedule that cannot be computed here, as its zone is unknown on this machine, is left alone,
+4. While the disks have no room for new work none ticks: what is late by then is as after an outage.
+5. A schedule that cannot be computed here, as its zone is unknown on this machine, is left alone,
    and looked at again later.
 """
 
@@ -49,6 +50,8 @@ _BYTES: Final = 512 * 1024
 _PAUSE_MS: Final = 8
 #: Before one that could not be computed is looked at again.
 _AGAIN_MS: Final = 60_000
+#: Before it is asked again whether the disks have room.
+_HELD_MS: Final = 1_000
 
 
 class _Next(NamedTuple):
@@ -114,11 +117,15 @@ class SchedulePlanner:
         self._passed = deque[_Passed]()
         #: No further entry before, and no further look at what does not tick soon.
         self._fires_at = self._looks_at = 0
+        #: Until then the disks had no room.
+        self._held_until = 0
         self._troubles: list[str] = []
 
     @property
     def wake_at(self) -> int | None:
         """See Chore."""
+        if self._held_until > self._view.time:
+            return self._held_until
         if self._passed:
             return self._view.time
         look = self._next_look
@@ -136,6 +143,9 @@ class SchedulePlanner:
     def commands(self) -> Sequence[Command]:
         """See Chore."""
         time = self._view.time
+        if self._view.disk.shortage:
+            self._held_until = time + _HELD_MS
+            return ()
         if (look := self._next_look) is not None and look <= time:
             for _ in range(min(_LOOKS, len(self._todo))):
                 self._look(heappop(self._todo)[1])

@@ -301,11 +301,13 @@ def feature() -> Feature:
                 TriggerSchedule,
                 _check_trigger,
                 lambda _view, asked, done: ScheduleTriggered(asked.request, bool(done.affected)),
+                grows=True,
             ),
             change(
                 BackfillSchedule,
                 _check_backfill,
                 lambda _view, asked, done: ScheduleBackfilled(asked.request, done.affected),
+                grows=True,
             ),
             change(DeleteSchedule, _check_delete, stands),
             change(PruneSchedules, _check_prune, _pruned),

@@ -104,7 +104,7 @@ def feature() -> "Feature":
 
     return Feature(
         "unique tasks",
-        rules=[change(EnqueueUnique, _check, _answer)],
+        rules=[change(EnqueueUnique, _check, _answer, grows=True)],
         budget=Budget(requests=100_000, bytes=64 * 1024 * 1024),
         lifecycles=[
             Lifecycle(

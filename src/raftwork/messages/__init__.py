@@ -33,6 +33,7 @@ from raftwork.messages.failures import decode_failure_strictly as decode_failure
 from raftwork.messages.failures import encode_failure as encode_failure
 from raftwork.messages.failures import failure_head as failure_head
 from raftwork.messages.failures import lost_by as lost_by
+from raftwork.messages.peer import DiskRoom as DiskRoom
 from raftwork.messages.peer import PeerHello as PeerHello
 from raftwork.messages.peer import PeerMessage as PeerMessage
 from raftwork.messages.peer import PeerWelcome as PeerWelcome

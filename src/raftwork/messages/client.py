@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from raftwork.messages.peer import DiskRoom
 from raftwork.messages.registry import reply, request, to_broker
 
 
@@ -90,6 +91,11 @@ class BrokerStatus(NamedTuple):
     release: str = ""
     levels: tuple[int, int] = (0, 0)
     level: int = 0
+    #: Of its disk, its wall clock (ms since the epoch; 0: not told), and the digest of its list of
+    #: keys; empty without keys.
+    disk: DiskRoom = DiskRoom()
+    wall: int = 0
+    access: str = ""
 
 
 @request(6, reply=BrokerStatus)

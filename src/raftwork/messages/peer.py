@@ -5,6 +5,18 @@ from typing import NamedTuple
 from raftwork.messages.registry import from_broker, to_broker
 
 
+class DiskRoom(NamedTuple):
+    """Bytes on the disk of a broker's directory. Of one that does not say, both are 0."""
+
+    free: int = 0
+    needed: int = 0  # that must be free for new work
+
+    @property
+    def low(self) -> bool:
+        """Whether it has no room for new work."""
+        return self.free < self.needed
+
+
 @to_broker.register(20)
 class PeerHello(NamedTuple):
     """Opens a peer's session. A blank replica has an empty `cluster_id`.
@@ -44,6 +56,7 @@ class PeerWelcome(NamedTuple):
     addresses: tuple[tuple[str, str], ...] = ()
     release: str = ""
     levels: tuple[int, int] = (0, 0)  # of a cluster, that it runs (release.py)
+    disk: DiskRoom = DiskRoom()
 
 
 @from_broker.register(21)

@@ -88,7 +88,7 @@ class Health:
             Check("member", self._member(mine)),
             Check("leader", self._leader(mine)),
             Check("backlog", self._backlog(mine, now)),
-            Check("disk", self._disk()),
+            Check("disk", self._disk(mine)),
         ]
 
     def safe_to_stop(self) -> list[Check]:
@@ -121,8 +121,8 @@ class Health:
             f" {(now - at) // 1_000} s ago"
         )
 
-    def _disk(self) -> str:
-        free = self.free_bytes
-        if free is None or free >= FREE_BYTES_MIN:
+    def _disk(self, mine: BrokerStatus) -> str:
+        free, needed = self.free_bytes, mine.disk.needed or FREE_BYTES_MIN
+        if free is None or free >= needed:
             return ""
-        return f"{free >> 20} MiB are free, {FREE_BYTES_MIN >> 20} MiB must be: make room"
+        return f"{free >> 20} MiB are free, {needed >> 20} MiB must be: make room"

@@ -7,6 +7,7 @@ from random import Random
 
 import apsw
 
+from raftwork.broker.disk_space import DiskSpace
 from raftwork.broker.events import Event
 from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.node import Node
@@ -38,6 +39,7 @@ from raftwork.messages import (
 from raftwork.release import LEVELS, Levels
 
 STEP = 5
+MIB = 1024 * 1024
 
 
 class MemoryStore:
@@ -176,6 +178,8 @@ class World:
         self.dialled: dict[tuple[str, str], str] = {}
         #: Whether a connection takes more for now.
         self.room: Callable[[bytes], bool] = lambda _routing: True
+        #: What each knows of the disks; this much must be free.
+        self.disks = {name: DiskSpace(name, self.names, 512 * MIB) for name in self.names}
         #: Errors of this type are the test's own; what failed with them.
         self.tolerated: type[Exception] | None = None
         self.contained: list[str] = []
@@ -234,6 +238,7 @@ class World:
             tells_attempts=True,
             cluster_id=b"cluster-of-" + name.encode().ljust(5, b"."),
             contained=self.contain,
+            disk=self.disks[name],
             levels=self.levels.get(name, LEVELS),
         )
         return Node(setup, store, self.now, 1_000_000 + self.now)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from random import Random
 
+from raftwork.broker.disk_space import DiskSpace
 from raftwork.broker.events import Event
 from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Assign, Finish
@@ -54,7 +55,9 @@ class RequestHarness:
         self.workers = WorkerRegistry(self.machine, 1, self.now, Random(1))
         self.results = ResultOutbox(self.machine, room)
         self.intake = NoIntake()
-        self.view = View(self.machine, self.workers, self.results, self.intake, BALANCERS, members)
+        self.disk = DiskSpace("a", ("a",), 1_000)
+        parts = self.machine, self.workers, self.results, self.intake, BALANCERS, members
+        self.view = View(*parts, self.disk)
         self.events: list[Event] = []
         self.processor = RequestProcessor(self.view, self.events.append)
         self.barriers = 0

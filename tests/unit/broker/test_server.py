@@ -14,6 +14,8 @@ import zmq
 
 from raftwork.broker import server
 from raftwork.broker.access.admission import Admission
+from raftwork.broker.disk_gauge import DiskGauge
+from raftwork.broker.disk_space import DiskSpace
 from raftwork.broker.net.throttle import REST, Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
@@ -164,6 +166,8 @@ def running(transport: Flooded, node: Deaf) -> Server:
     """Without sockets and signals."""
     one = object.__new__(Server)
     one._http = None
+    one._disk = DiskSpace()
+    one._gauge = DiskGauge(Path(), 0, one._disk, int, lambda _event: None)
     one._transport, one._node = cast("Transport", transport), cast("Node", node)
     one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
     one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))

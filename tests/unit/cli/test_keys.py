@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,25 @@ def test_a_key_is_made_shown_let_in_and_revoked(here: Path) -> None:
     refused = keys("revoke", "mailer")
     assert refused.exit_code == 1
     assert "mailer has no key in it" in refused.stderr
+
+
+def test_key_files_are_refreshed_with_the_brokers_keys_of_now_and_are_else_the_same() -> None:
+    done("new", "a", "--role", "peer")
+    assert "no broker's key is in access.toml" in keys("refresh", "a.key").stderr
+    done("allow", "a.key")
+    done("new", "ada", "--role", "client", "--queues", "mail.*")
+    before = read_key("ada.key")
+    Path("ada.key").chmod(0o400)
+    second = done("new", "a", "--role", "peer", "--out", "a-new.key")
+    done("allow", "a-new.key")
+    assert done("refresh", "ada.key") == "ada.key trusts a"
+    after = read_key("ada.key")
+    assert after == replace(before, brokers={"a": (*before.brokers["a"], second)})
+    assert Path("ada.key").stat().st_mode & 0o777 == 0o400
+    refused = keys("refresh", "a.key")
+    assert refused.exit_code == 2
+    assert "a.key is a broker's" in refused.stderr
+    assert not list(Path.cwd().glob("*.new"))
 
 
 def test_a_secret_is_never_shown() -> None:

@@ -1,6 +1,7 @@
 """Asking every broker for its own facts."""
 
 import errno
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -41,8 +42,11 @@ def test_a_broker_is_asked_without_a_session_which_it_would_have_to_keep() -> No
         request = to_broker.decode(frame)
         assert isinstance(request, StatusRequest)
         facts = ("a", address, "raft", "leader", True, 1, "a", 0, 0)
-        status = BrokerStatus(request.request, *facts, [], [])
+        wall = time.time_ns() // 1_000_000 - 60_000
+        status = BrokerStatus(request.request, *facts, [], [])._replace(wall=wall)
         broker.send_multipart([routing, from_broker.encode(status)])
-        assert asked.result(10).statuses == {address: status}
+        answers = asked.result(10)
+        assert answers.statuses == {address: status}
+        assert -120_000 < answers.ahead[address] <= -60_000
         assert not broker.poll(50)
         broker.close()

@@ -4,7 +4,7 @@ import pytest
 
 from raftwork.doctor.cluster import BEHIND, look
 from raftwork.doctor.finding import Finding, Severity
-from raftwork.messages import BrokerStatus
+from raftwork.messages import BrokerStatus, DiskRoom
 from raftwork.release import RELEASE
 
 NAMES = "abc"
@@ -39,6 +39,13 @@ def test_a_whole_cluster_is_well() -> None:
         ((A,), "may-stop", Severity.WARNING, "no broker may be stopped: a is one of 1"),
         ((A, B, C._replace(role="learner")), "lag", Severity.WARNING, "c by 0 entries"),
         ((A, B, C._replace(applied=49_999 - BEHIND)), "lag", Severity.WARNING, "c by 10001"),
+        (
+            (A, B._replace(disk=DiskRoom(1 << 20, 2 << 20)), C),
+            "disks",
+            Severity.ERROR,
+            "b has 1 MiB",
+        ),
+        ((A, B._replace(access="x"), C), "access", Severity.WARNING, "b x, c none"),
         ((A, B._replace(unreached=("c",)), C), "links", Severity.ERROR, "b does not reach c"),
         ((A, B, C._replace(release="0.1.0")), "releases", Severity.WARNING, "c 0.1.0"),
         ((A, B._replace(release=""), C), "releases", Severity.WARNING, "b 0.1"),
@@ -58,3 +65,23 @@ def test_each_finding_says_what_is_wrong_and_what_to_do(
 
 def test_who_cannot_be_reached_is_no_broken_link() -> None:
     assert found(A._replace(unreached=("c",)), B, None)["links"].severity is Severity.OK
+
+
+def test_a_clock_that_is_wrong_is_named_with_how_far() -> None:
+    three = {"a": A, "b": B, "c": C}
+
+    def said(**ahead: int) -> Finding:
+        return next(each for each in look(three, ahead) if each.id == "clocks")
+
+    assert said(a=-500, b=0, c=500).severity is Severity.OK
+    assert said().severity is Severity.OK
+    behind = said(a=60_000, b=60_300, c=0)
+    assert behind.severity is Severity.WARNING
+    assert "that of c is 60.0 s behind" in behind.text
+    assert "that of b is 1.2 s ahead" in said(a=0, b=1_200).text
+    assert behind.remedy
+
+
+def test_lists_of_keys_that_say_the_same_are_well() -> None:
+    keyed = [each._replace(access="x") for each in (A, B, C)]
+    assert found(*keyed)["access"].text == "all let the same keys in"

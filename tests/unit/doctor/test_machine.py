@@ -28,6 +28,8 @@ OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
         (machine.free_space(511 * MIB, 0), "disk-space", ERROR, "512 MiB must be free"),
         (machine.directory_mode(0o40700), "directory-mode", OK, "its owner alone"),
         (machine.directory_mode(0o40750), "directory-mode", WARNING, "mode 0750"),
+        (machine.restarts([400, *range(500, 505), 9_999], 4_000), "restarts", OK, "5 starts"),
+        (machine.restarts([500] * 6, 4_000), "restarts", WARNING, "6 times in the last hour"),
         (machine.key_mode("a.key", 0o100600), "key-mode", OK, "a.key"),
         (machine.key_mode("a.key", 0o100440), "key-mode", OK, "a.key"),
         (machine.key_mode("a.key", 0o100644), "key-mode", ERROR, "mode 0644"),
@@ -55,7 +57,7 @@ def test_this_machine_is_looked_at_and_nothing_is_left_behind(
     key.write_text("")
     key.chmod(0o600)
     found = machine.look(tmp_path, str(key))
-    assert len({each.id for each in found}) == len(found) == 9
+    assert len({each.id for each in found}) == len(found) == 10
     assert list(tmp_path.iterdir()) == [key]
 
 

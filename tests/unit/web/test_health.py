@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.client.may_stop import BEHIND_MAX, by_name, objection
-from raftwork.messages import BrokerStatus
+from raftwork.messages import BrokerStatus, DiskRoom
 from raftwork.web.health import ALIVE_MS, BACKLOG_MS, FREE_BYTES_MIN, Check, Health
 
 ADDRESSES = (("a", "h1:1"), ("b", "h2:1"), ("c", "h3:1"))
@@ -40,6 +40,14 @@ def why(checks: list[Check]) -> dict[str, str]:
 def test_a_broker_of_a_whole_cluster_is_alive_ready_and_may_be_stopped(name: str) -> None:
     health = looked(name=name, free=FREE_BYTES_MIN)
     assert why(health.alive(1_000)) == why(health.ready(1_000)) == why(health.safe_to_stop()) == {}
+
+
+def test_the_room_that_it_needs_is_the_brokers_own_word() -> None:
+    told = status("b")._replace(disk=DiskRoom(1, 64 << 20))
+    assert why(looked({"b": told}, free=64 << 20).ready(1_000)) == {}
+    assert why(looked({"b": told}, free=63 << 20).ready(1_000)) == {
+        "disk": "63 MiB are free, 64 MiB must be: make room"
+    }
 
 
 def test_it_is_alive_without_a_leader_and_without_others() -> None:

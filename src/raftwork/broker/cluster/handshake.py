@@ -96,6 +96,8 @@ class Handshake:
         self._framed = b"", b""
         #: Since when (ms) a majority has disowned this directory, without a break.
         self._rejected_at: int | None = None
+        #: Whether the others were told that this broker's disk is low.
+        self._told_low = False
         #: Why a hello was refused last.
         self._objection = ""
 
@@ -125,6 +127,15 @@ class Handshake:
                 self.say_hello(link.name, now)
         if not self._store.identity.cluster_id:
             self._try_to_form(now)
+        elif self._setup.disk.room.low is not self._told_low:
+            self._tell_disk(now)
+
+    def _tell_disk(self, now: int) -> None:
+        """A disk may fill faster than the others ask again."""
+        self._told_low = self._setup.disk.room.low
+        for link in self.peers.links.values():
+            if link.routing is not None:
+                self._welcome(link.routing, now)
 
     def _leave_if_rejected(self, now: int) -> None:
         rejection = self.peers.rejection()
@@ -180,9 +191,8 @@ class Handshake:
 
     def _welcome(self, routing: bytes, now: int) -> None:
         wall = self._wall_base + now
-        self._reply(
-            routing, self.peers.welcome(self._store.identity.cluster_id, self._store.roster, wall)
-        )
+        mine, roster = self._store.identity.cluster_id, self._store.roster
+        self._reply(routing, self.peers.welcome(mine, roster, wall, self._setup.disk.room))
 
     def _try_to_form(self, now: int) -> None:
         """Form the cluster, if it falls to this broker and all others are blank, too."""
@@ -268,6 +278,7 @@ class Handshake:
         link.one_way, link.blank_at, link.odd = None, "", ""
         if link.where.address != link.where.known:
             self._found(link)
+        self._setup.disk.heard(name, welcome.disk, now)
         if mine and welcome.cluster_id:
             self.peers.hears_where(name, welcome.addresses)
         self._formation.heard(peer, welcome.cluster_id, now)

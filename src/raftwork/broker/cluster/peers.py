@@ -19,7 +19,7 @@ from raftwork.broker.cluster.peer_address import PeerAddress
 from raftwork.broker.version_negotiation import Member, level_objection, version_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.quorum import majority
-from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, PeerHello, PeerWelcome
+from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, DiskRoom, PeerHello, PeerWelcome
 from raftwork.release import LEVELS, RELEASE, Levels
 
 #: A clock reading older than this (ms) no longer counts for the median.
@@ -105,10 +105,16 @@ class Peers:
             *(PROTOCOL_OLDEST, RELEASE, self._levels),
         )
 
-    def welcome(self, cluster_id: bytes, roster: Mapping[str, bytes], wall: int) -> PeerWelcome:
+    def welcome(
+        self,
+        cluster_id: bytes,
+        roster: Mapping[str, bytes],
+        wall: int,
+        disk: DiskRoom = DiskRoom(),  # noqa: B008 - a value
+    ) -> PeerWelcome:
         """The answer to a hello; without a cluster id it says that this broker is blank."""
         me = self._me
-        runs = (RELEASE, self._levels)
+        runs = (RELEASE, self._levels, disk)
         if not cluster_id:
             return PeerWelcome(me.name, me.incarnation, b"", [], wall, (), *runs)
         found = tuple((name, link.where.known) for name, link in self.links.items())

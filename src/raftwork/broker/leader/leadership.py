@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from raftwork.broker.disk_space import DiskSpace
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.dispatch.intake import Intake
 from raftwork.broker.event_ring import NO_EVENTS, EventRing
@@ -111,6 +112,7 @@ class Leadership:
         attempts: bool = False,
         members: Callable[[], Mapping[str, Member | None]] = dict,
         wall: Callable[[int], int] | None = None,
+        disk: DiskSpace | None = None,
         events: EventRing = NO_EVENTS,
     ) -> None:
         """`barrier` is the last one that a failed Leadership asked for in this epoch.
@@ -131,7 +133,7 @@ class Leadership:
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._intake = Intake(self._dispatcher, self.workers)
         self._results = ResultOutbox(machine, writable)
-        known = (self._results, self._intake, BALANCERS, members, events)
+        known = self._results, self._intake, BALANCERS, members, disk or DiskSpace(), events
         view = View(machine, self.workers, *known)
         self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}

@@ -8,7 +8,9 @@ import zmq
 
 from raftwork.broker.net.authenticator import Authenticator, dial_with, listen_with, user_of
 from raftwork.broker.net.protocol_violations import read_no_more
-from raftwork.broker.peer_events import KeyNotKnown, PeerKeyMismatch
+from raftwork.broker.net.refused_addresses import LET_IN_OF, RefusedAddresses
+from raftwork.broker.net.syn_filter import slow
+from raftwork.broker.peer_events import AddressSlowed, KeyNotKnown, PeerKeyMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -48,8 +50,21 @@ class Credentials:
         #: Handshakes with each peer that failed in a row.
         self._failures: dict[str, int] = {}
 
+        self._addresses = RefusedAddresses()
+
     def _refused(self, public: str, address: str) -> None:
+        self._addresses.refused(address)
         self._tell(KeyNotKnown(public, address))
+
+    def tend(self, listener: int, now: int) -> None:
+        """Have those wait at the door who were refused over and over."""
+        if listener < 0:
+            return  # not known yet, as nobody is in yet
+        begins = self._addresses.tend(now)
+        if begins is None or not slow(listener, self._addresses.slowed, LET_IN_OF):
+            return
+        for address, count in begins.items():
+            self._tell(AddressSlowed(address, count))
 
     def answer(self, ready: Collection[object]) -> None:
         """Decide on handshakes, if any wait."""

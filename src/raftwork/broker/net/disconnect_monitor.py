@@ -34,7 +34,7 @@ class DisconnectMonitor:
     ) -> None:
         """Call it before the ROUTER is bound: connections that it was not told of are not noted."""
         address = f"inproc://disconnects-{id(router)}"
-        router.monitor(address, zmq.EVENT_DISCONNECTED)
+        router.monitor(address, zmq.EVENT_DISCONNECTED | zmq.EVENT_LISTENING)
         self.monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR)
         self.monitor.setsockopt(zmq.LINGER, 0)
         # Without a limit: at one the thread that carries all connections would wait for us.
@@ -46,6 +46,8 @@ class DisconnectMonitor:
         #: The routing ids of connections whose closing will be noticed.
         self.known: set[bytes] = set()
         self._closed: list[bytes] = []
+        #: The descriptor at which the ROUTER listens, once that was read; below 0 it is not known.
+        self.listener = -1
 
     def note(self, routing: bytes, descriptor: int) -> None:
         """A connection's first message came over this descriptor; one below 0 is none."""
@@ -60,8 +62,11 @@ class DisconnectMonitor:
         for _ in range(_READ_MAX):
             if not self._poller.more(self.monitor):
                 return True
-            closed = recv_monitor_message(self.monitor, zmq.NOBLOCK)["value"]
-            routing = self._by_descriptor.pop(closed, None)
+            told = recv_monitor_message(self.monitor, zmq.NOBLOCK)
+            if told["event"] == zmq.EVENT_LISTENING:
+                self.listener = told["value"]
+                continue
+            routing = self._by_descriptor.pop(told["value"], None)
             if routing is not None:
                 self.known.discard(routing)
                 self._closed.append(routing)

@@ -291,6 +291,8 @@ class Transport:
                 self.tell(HostUnknown(name, text))
             else:
                 self.tell(HostKnown(name))
+        if self._keys is not None:
+            self._keys.tend(self._disconnects.listener, now)
 
     def from_peers(self, ready: Container[object]) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else. `ready` is from `poll`."""

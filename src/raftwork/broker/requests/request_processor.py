@@ -207,6 +207,8 @@ class RequestProcessor:
                     self._note(asked)
                     self._frames.append((asked.key[0], self._answer(rule, asked, change)))
                     return
+                if rule.grows and self.view.disk.shortage:  # what stands already is acknowledged
+                    raise QueueFull(self.view.disk.shortage)
                 self._hold(asked)
                 self.changes.append(Wanted(asked, change))
             case Read():

@@ -10,6 +10,7 @@ from raftwork.broker.event_ring import NO_EVENTS, EventRing
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from raftwork.broker.disk_space import DiskSpace
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.result_outbox import ResultOutbox
@@ -45,6 +46,7 @@ class View:
     balancers: Collection[str]
     #: The other brokers by name; None for one that does not answer now.
     members: Callable[[], Mapping[str, Member | None]]
+    disk: DiskSpace
     #: What happened, as far as it is kept here.
     events: EventRing = NO_EVENTS
     time: int = 0

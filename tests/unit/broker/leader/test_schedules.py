@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from raftwork.broker.disk_space import DiskSpace
 from raftwork.broker.events import ChoreFailed, Event
 from raftwork.errors import (
     ProtocolError,
@@ -98,6 +99,20 @@ def test_a_tick_that_is_late_by_a_failover_is_run_whatever_catchup_says() -> Non
     world.sleep(500)
     assert world.ids() == [at(0, second) for second in range(1, 7)]
     assert world.counts() == {"fired": 6}
+
+
+def test_without_room_on_the_disks_none_ticks_and_what_is_missed_is_as_after_an_outage() -> None:
+    world = Scheduling()
+    world.create(every=MINUTE, overlap=Overlap.ALLOW)
+    world.harness.lead.processor.view.disk = disk = DiskSpace("a", ("a",), 1_000)
+    disk.look(0, 0)
+    world.sleep(3 * MINUTE + 30_000)
+    assert world.ids() == []
+    disk.look(5_000, 1)
+    world.sleep(2_000)
+    assert world.ids() == [at(3)]
+    world.sleep(MINUTE)
+    assert world.ids() == [at(3), at(4)]
 
 
 def test_a_clock_that_is_set_back_delays_ticks_and_repeats_none() -> None:

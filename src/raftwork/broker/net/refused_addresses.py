@@ -1,0 +1,63 @@
+"""From which addresses connections are let in rarely for now. Sans-IO.
+
+A handshake under a key that is not let in costs this process a millisecond of CPU before it can be
+refused: that is what proves who somebody is. So who has one refused after the other is made to wait
+at the door, where it costs nothing (syn_filter.py). Connections that are open stay, and nobody is
+shut out: an honest program at the same address gets in with some patience.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+WINDOW_MS: Final = 1_000
+#: More refusals than that in a window, and the address is slowed.
+REFUSED_MAX: Final = 20
+#: One of so many connections is let in then …
+LET_IN_OF: Final = 16
+#: … until it was below that, by what came through, for so long (ms).
+SLOWED_MS: Final = 10_000
+#: Addresses that are counted in a window, and that are slowed at a time. More are a firewall's.
+_COUNTED_MAX: Final = 1_024
+SLOWED_MAX: Final = 64
+
+
+class RefusedAddresses:
+    """Of one ROUTER. Times are monotonic ms."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._window_ends = 0
+        self._until: dict[str, int] = {}
+
+    @property
+    def slowed(self) -> tuple[str, ...]:
+        """The addresses, in order."""
+        return tuple(sorted(self._until))
+
+    def refused(self, address: str) -> None:
+        """A handshake from there was refused."""
+        if address in self._counts or len(self._counts) < _COUNTED_MAX:
+            self._counts[address] = self._counts.get(address, 0) + 1
+
+    def tend(self, now: int) -> dict[str, int] | None:
+        """Look whether a window is over; None unless other addresses are slowed from now on.
+
+        Then those that were not before, with the refusals that each had.
+        """
+        if now < self._window_ends:
+            return None
+        self._window_ends = now + WINDOW_MS
+        before = set(self._until)
+        self._until = {each: until for each, until in self._until.items() if until > now}
+        begins = {}
+        for address, count in self._counts.items():
+            slowed = address in self._until
+            if count * (LET_IN_OF if slowed else 1) > REFUSED_MAX and (
+                slowed or len(self._until) < SLOWED_MAX
+            ):
+                self._until[address] = now + SLOWED_MS
+                if address not in before:
+                    begins[address] = count
+        self._counts = {}
+        return begins if self._until.keys() != before else None

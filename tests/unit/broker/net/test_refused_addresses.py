@@ -1,0 +1,106 @@
+"""Who is refused one handshake after the other waits at the door; nobody else does."""
+
+import socket
+import sys
+
+import pytest
+
+from raftwork.broker.net.refused_addresses import (
+    LET_IN_OF,
+    REFUSED_MAX,
+    SLOWED_MAX,
+    SLOWED_MS,
+    WINDOW_MS,
+    RefusedAddresses,
+)
+from raftwork.broker.net.syn_filter import slow
+
+
+def refuse(known: RefusedAddresses, address: str, count: int) -> None:
+    for _ in range(count):
+        known.refused(address)
+
+
+def test_an_address_is_slowed_by_more_refusals_in_a_second_than_a_mistake_makes() -> None:
+    known = RefusedAddresses()
+    known.tend(0)
+    refuse(known, "10.0.0.1", REFUSED_MAX)
+    refuse(known, "10.0.0.2", REFUSED_MAX + 1)
+    assert known.tend(WINDOW_MS - 1) is None
+    assert known.tend(WINDOW_MS) == {"10.0.0.2": REFUSED_MAX + 1}
+    assert known.slowed == ("10.0.0.2",)
+
+
+def test_it_lasts_while_what_comes_through_shows_that_it_goes_on_and_then_ends() -> None:
+    known = RefusedAddresses()
+    known.tend(0)
+    refuse(known, "10.0.0.2", REFUSED_MAX + 1)
+    known.tend(now := WINDOW_MS)
+    for _ in range(30):
+        refuse(known, "10.0.0.2", REFUSED_MAX // LET_IN_OF + 1)
+        assert known.tend(now := now + WINDOW_MS) is None
+        assert known.slowed
+    assert known.tend(now + SLOWED_MS - 1) is None
+    assert known.tend(now + SLOWED_MS + WINDOW_MS) == {}
+    assert known.slowed == ()
+
+
+def test_what_is_kept_of_addresses_is_bounded() -> None:
+    known = RefusedAddresses()
+    known.tend(0)
+    for number in range(5_000):
+        refuse(known, f"10.1.{number >> 8}.{number & 255}", REFUSED_MAX + 1)
+    known.tend(WINDOW_MS)
+    assert len(known.slowed) == SLOWED_MAX
+
+
+def _tries(at: tuple[str, int], source: str, count: int) -> int:
+    """How many of so many attempts to connect are let in at once."""
+    let_in = 0
+    for _ in range(count):
+        with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET) as each:
+            each.bind((source, 0))
+            each.settimeout(0.003)
+            try:
+                each.connect(at)
+            except OSError:
+                continue
+            let_in += 1
+    return let_in
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels let all in")
+def test_the_kernel_lets_few_in_from_there_and_leaves_all_others_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=500) as listening:
+        at = listening.getsockname()
+        with socket.create_connection(at) as before:
+            assert slow(listening.fileno(), ["10.0.0.9", "127.0.0.1", "2001:db8::1"], 16)
+            accepted, _ = listening.accept()
+            before.sendall(b"x" * 100_000)
+            with accepted:
+                assert accepted.recv(10)
+            assert 0 < _tries(at, "127.0.0.1", 150) < 40
+            assert _tries(at, "127.0.0.2", 50) == 50
+        assert slow(listening.fileno(), [], 16)
+        assert _tries(at, "127.0.0.1", 50) == 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels let all in")
+def test_so_it_is_with_ipv6() -> None:
+    try:
+        listening = socket.create_server(("::1", 0), family=socket.AF_INET6, backlog=500)
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    with listening:
+        at = listening.getsockname()[:2]
+        assert slow(listening.fileno(), ["127.0.0.1", "2001:db8::1"], 16)
+        assert _tries(at, "::1", 50) == 50
+        assert slow(listening.fileno(), ["127.0.0.1", "2001:db8::1", "::1"], 16)
+        assert 0 < _tries(at, "::1", 150) < 40
+
+
+def test_where_it_cannot_be_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        assert slow(other.fileno(), ["127.0.0.1"], 16) in (True, False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not slow(-1, ["127.0.0.1"], 16)
