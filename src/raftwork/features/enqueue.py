@@ -177,7 +177,7 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
         check_room(ledger, read.queue, columns.payloads)
     except QueueFull:
         # Asking again for what is stored already must not fail because the queue filled up since.
-        if new := new_rows(ledger, rows_of(spec, columns)):
+        if new := new_rows(ledger, rows_of(spec, columns, ledger.level)):
             planned = unique_keys.plan(ledger, read, new)
             if not unique_keys.refused(read, planned):
                 check_planned(ledger, read, planned)
@@ -192,7 +192,7 @@ def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
     # Asked of every batch, and nearly all are new: one look tells.
     if not tasks.ids or ledger.db.execute(_IS_KNOWN, (tasks.ids[0],)).fetchone() is None:
         return False
-    return not new_rows(ledger, rows_of(spec, tasks))
+    return not new_rows(ledger, rows_of(spec, tasks, ledger.level))
 
 
 class _Batch:
@@ -289,7 +289,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     if ledger.level < LEVEL_OPTIONS and (columns.extras or spec_of_level_two(spec)):
         # A release of level 1 stops at such an entry, so no leader proposes it before level 2.
         raise NewerMessage(f"options of level {LEVEL_OPTIONS} at level {ledger.level}")
-    rows = rows_of(command.spec, columns)
+    rows = rows_of(command.spec, columns, ledger.level)
     if columns.extras or not is_ordinary(spec) or named(ledger, spec):
         return admit_others(ledger, command, spec, rows, effects)
     if not _insert_all(ledger, spec, command.spec, rows, columns.payloads):

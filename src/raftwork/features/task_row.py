@@ -41,6 +41,8 @@ ORDERED: Final = 512
 TICKED: Final = 1024
 #: One worker alone may have it.
 PINNED: Final = 2048
+#: A failed attempt left something for a tracer of the next one.
+TRACED: Final = 4096
 #: Code of it has begun, or may have; set only where it matters, for tasks that expire.
 BEGUN: Final = 2**20
 

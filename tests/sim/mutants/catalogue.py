@@ -257,8 +257,8 @@ MACHINE = (
     _mutant(
         "order of addresses in apply",
         f"{_FEATURES}.task_batch:rows_of",
-        "zip(tasks.ids, tasks.payloads, strict=True)",
-        "sorted(zip(tasks.ids, tasks.payloads, strict=True), key=id)",
+        "zip(tasks.ids, calls, tasks.payloads, strict=True)",
+        "sorted(zip(tasks.ids, calls, tasks.payloads, strict=True), key=id)",
     ),
     _mutant(
         "known ids enqueued again",

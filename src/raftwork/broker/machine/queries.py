@@ -12,6 +12,7 @@ from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.features.checkpoints import checkpoint_of
 from raftwork.features.flow_nodes import flow_of, inputs
+from raftwork.features.history import trace_of
 from raftwork.features.schedule_rows import tick_of
 from raftwork.features.tags import tags_of
 from raftwork.features.task_row import (
@@ -22,6 +23,7 @@ from raftwork.features.task_row import (
     TAGGED,
     TICKED,
     TOMBSTONE,
+    TRACED,
     WITHOUT_CODE,
 )
 from raftwork.messages import About, QueueStatus, Result, State
@@ -67,6 +69,8 @@ _UNSTARTED = {
     BLOCKED: State.BLOCKED,
     WITHOUT_CODE: State.BLOCKED,
 }
+#: Flags of tasks whose code may know something besides.
+_ABOUT = TAGGED | CHECKPOINTED | LINKED | TICKED | TRACED
 _STATE = tuple(State)  # by number: to call State takes five times as long
 
 
@@ -242,14 +246,15 @@ def running_body(ledger: Ledger, token: int) -> Waiting | None:
 
 def about(ledger: Ledger, task: Waiting) -> About | None:
     """What its code may know of it besides; None of a task that has nothing of it."""
-    if not task.key and not task.flags & (TAGGED | CHECKPOINTED | LINKED | TICKED):
+    if not task.key and not task.flags & _ABOUT:
         return None
     tags = tags_of(ledger, task.seq) if task.flags & TAGGED else []
     checkpoint = None
     if task.flags & CHECKPOINTED:
         checkpoint = checkpoint_of(ledger, task.seq)
     tick = tick_of(ledger, task.seq) if task.flags & TICKED else 0
+    trace = trace_of(ledger, task.seq) if task.flags & TRACED else b""
     if not task.flags & LINKED:
-        return About(task.key, tags, checkpoint, tick=tick)
+        return About(task.key, tags, checkpoint, tick=tick, trace=trace)
     made = flow_of(ledger, task.seq)
-    return About(task.key, tags, checkpoint, *made, inputs(ledger, task.seq), tick)
+    return About(task.key, tags, checkpoint, *made, inputs(ledger, task.seq), tick, trace)
