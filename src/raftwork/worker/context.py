@@ -148,6 +148,11 @@ class Context:
         return None
 
     @property
+    def trace_before(self) -> bytes:
+        """What the last attempt that failed left for a tracer of this one; mostly empty."""
+        return self._about.trace
+
+    @property
     def checkpointed(self) -> Any:
         """The last checkpoint of an earlier attempt; None if there was none."""
         left = self._about.checkpoint
@@ -338,7 +343,7 @@ class _Children:
 class _Scope:
     """One run of one task. Outlives it where a thread or a coroutine does."""
 
-    __slots__ = ("calls", "children", "context", "exit", "home", "log", "over", "task")
+    __slots__ = ("calls", "children", "context", "exit", "home", "log", "over", "task", "trace")
 
     def __init__(self, context: Context, task: asyncio.Task[Any] | None) -> None:
         self.context = context
@@ -347,6 +352,7 @@ class _Scope:
         self.children = _Children()
         self.home = forks()
         self.log: LogLines | None = None  # the last lines that it logged
+        self.trace = b""  # for a tracer of the next attempt
         self.task = task  # the coroutine that runs it, in a loop shared with others
         self.exit: BaseException | None = None  # what made that loop end
 
@@ -391,6 +397,11 @@ class running:  # noqa: N801 - reads as `with running(context):`
     def log(self) -> str:
         """The last lines that were logged within it."""
         return "" if self._scope.log is None else str(self._scope.log)
+
+    @property
+    def trace(self) -> bytes:
+        """What a tracer left within it for the next attempt (following.py)."""
+        return self._scope.trace
 
     @property
     def spawned(self) -> bytes:

@@ -55,7 +55,7 @@ from raftwork.worker.events import (
     started,
 )
 from raftwork.worker.executor_calls import served
-from raftwork.worker.hook_calls import hooked, start, watch
+from raftwork.worker.hook_calls import hooked, start, stop
 from raftwork.worker.killed_worker_notice import send_notice
 from raftwork.worker.loader import functions
 from raftwork.worker.machine_load import Sampler, usable_cpus
@@ -68,7 +68,7 @@ from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry
 from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import TaskLog, tell, tell_declared
-from raftwork.worker.task_logs import keep_last_lines
+from raftwork.worker.task_logs import keep_last_lines, name_tasks
 from raftwork.worker.task_notes import Courier
 from raftwork.worker.typed_tasks import typed
 
@@ -413,7 +413,7 @@ def run_worker(
             log.critical("%s", why)
             return 1
         raise
-    watch(hooks.worker_stop, "on_worker_stop")
+    stop(hooks, runs_here=pool in ("thread", "async"))
     tell(WorkerStopped(identity.name))
     return 0
 
@@ -422,6 +422,7 @@ def _prepare(brokers: Sequence[str]) -> None:
     """Of this process, before any of its tasks runs."""
     carry_into_threads()
     keep_last_lines()
+    name_tasks()
     notice_waits(brokers)
 
 
@@ -454,7 +455,7 @@ def _run_processes(
     of: WorkerOptions,
 ) -> None:
     killed_notice = partial(send_notice, identity, brokers)
-    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, killed_notice)
+    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks, killed_notice)
     try:
         # Only now: what it opens or starts must not be shared with children, or dead in them.
         start(hooks.worker_start, "on_worker_start")
