@@ -2,7 +2,7 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench idle …`, `many …`, `turn …` and `path …` take options, too;
+`python -m bench first-hour …`, `idle …`, `many …`, `turn …` and `path …` take options, too;
 `python -m bench semantics [ROW …]` takes the names of rows; `python -m bench schedules` is those of
 schedules.
 """
@@ -15,6 +15,7 @@ from bench import (
     backlog,
     compare,
     failover,
+    first_hour,
     flows,
     herd,
     hostile,
@@ -38,6 +39,7 @@ ALL = {
     "throughput": throughput.main,
     "latency": latency.main,
     "failover": failover.main,
+    "first-hour": first_hour.main,
     "flows": flows.main,
     "idle": idle.main,
     "backlog": backlog.main,
@@ -55,6 +57,7 @@ ALL = {
 #: Those that take options have the command line to themselves.
 WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "compare": compare.main,
+    "first-hour": first_hour.main,
     "idle": idle.main,
     "many": many.main,
     "turn": turn.main,
