@@ -97,8 +97,9 @@ def test_a_failed_task_is_one_event_although_its_process_ends_at_once(alone: Pla
     with sentry() as (dsn, events):
         alone.env["SENTRY_DSN"] = dsn
         worker = alone.worker("--concurrency 1 --max-tasks-per-child 1", target="reported:app")
-        done = alone.sh("raftwork enqueue reported.charge 250 --wait --timeout 30")
-        assert done.code == 1 and "no card for 250" in done.err
+        call = "from reported import charge; charge.enqueue(250).result(timeout=30)"
+        done = alone.sh(f"SENTRY_DSN= python -c '{call}'")
+        assert done.code == 1 and "no card for 250" in done.err, done
         assert worker.stop() == 0
     (event,) = events
     assert event["transaction"] == "reported.charge"
