@@ -7,7 +7,6 @@ from typing import Any
 import ray
 
 
-@ray.remote(max_retries=0)  # retries are Raftwork's
 def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return function(*args, **kwargs)
 
@@ -16,7 +15,8 @@ class RayExecutor(Executor):
     """Ray has none of its own."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = call.remote(fn, args, kwargs).future()
+        remote = ray.remote(max_retries=0)(call)  # retries are Raftwork's
+        future: Future[Any] = remote.remote(fn, args, kwargs).future()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -26,7 +26,9 @@ from raftwork.worker.runner import kind_of, message_of
 if TYPE_CHECKING:
     from opentelemetry import context as contexts
     from opentelemetry import metrics, propagate, trace
-    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+    from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]
+        BaseInstrumentor,
+    )
 else:
     contexts = peer("opentelemetry.context", "opentelemetry")
     metrics = peer("opentelemetry.metrics", "opentelemetry")

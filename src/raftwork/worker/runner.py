@@ -138,7 +138,9 @@ class Runner:
             with ends_copies(), block as scope, followed():
                 call = self._call(task)
                 try:
-                    value: object = await call.function(*call.args, **call.kwargs)
+                    value = await cast(
+                        "Awaitable[object]", call.function(*call.args, **call.kwargs)
+                    )
                 finally:
                     if scope.exit is not None:
                         raise scope.exit
