@@ -2,9 +2,9 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench first-hour …`, `idle …`, `many …`, `turn …` and `path …` take options, too;
-`python -m bench semantics [ROW …]` takes the names of rows; `python -m bench schedules` is those of
-schedules.
+`python -m bench first-hour …`, `idle …`, `keys …`, `strangers …`, `many …`, `turn …` and `path …`
+take options, too; `python -m bench semantics [ROW …]` takes the names of rows; `python -m bench
+schedules` is those of schedules.
 """
 
 import signal
@@ -20,11 +20,13 @@ from bench import (
     herd,
     hostile,
     idle,
+    keys,
     latency,
     many,
     path,
     poison,
     pressure,
+    strangers,
     throughput,
     turn,
     workers,
@@ -48,6 +50,8 @@ ALL = {
     "pressure": pressure.main,
     "hostile": hostile.main,
     "herd": herd.main,
+    "keys": keys.main,
+    "strangers": strangers.main,
     "balancing": virtual.main,
     "balancing-cost": cost.main,
     "balancing-hog": hog.main,
@@ -59,6 +63,8 @@ WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "compare": compare.main,
     "first-hour": first_hour.main,
     "idle": idle.main,
+    "keys": keys.main,
+    "strangers": strangers.main,
     "many": many.main,
     "turn": turn.main,
     "path": path.main,

@@ -148,7 +148,12 @@ def revision(name: str, directory: Path) -> Tree:
 
 
 def measure(
-    tree: Tree, directory: Path, only: Sequence[str], consensus: str, seconds: float
+    tree: Tree,
+    directory: Path,
+    only: Sequence[str],
+    consensus: str,
+    seconds: float,
+    env: dict[str, str] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Run the driver on this tree: {measurement: {"value": …, "cpu_us": …}}.
 
@@ -160,7 +165,7 @@ def measure(
     driver = subprocess.Popen(
         [tree.python, "-P", directory / "driver.py", asked],
         cwd=directory,
-        env=os.environ | where,
+        env=os.environ | where | (env or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
@@ -211,10 +216,10 @@ def run(
     return found
 
 
-def report(rev: str, found: Sequence[Comparison]) -> str:
-    """The table for people."""
+def report(before: str, after: str, found: Sequence[Comparison]) -> str:
+    """The table for people; the two sides by their names."""
     sure = f"{found[0].sure:.0%} between"
-    head = f"{'':<20} {rev:>12.12} {'working tree':>12} {'':<8} {'times as good':>13}"
+    head = f"{'':<20} {before:>12.12} {after:>12.12} {'':<8} {'times as good':>13}"
     lines = [f"{head}  {sure:<13}  extremes"]
     for each in found:
         bounds, extremes = f"{each.low:.3f}–{each.high:.3f}", f"{each.least:.3f}–{each.most:.3f}"
@@ -245,4 +250,4 @@ def main(arguments: Sequence[str]) -> None:
         rows = [asdict(each) | {"verdict": each.verdict} for each in found]
         print(json.dumps({"rev": options.rev, "rounds": options.rounds, "figures": rows}, indent=1))
     else:
-        print(report(options.rev, found))
+        print(report(options.rev, "working tree", found))

@@ -4,11 +4,12 @@
 
 It is run under the PYTHONPATH of the tree to be measured, which may be much older than this file:
 so it relies on nothing but what users rely on, and on nothing else of `bench`. Three brokers listen
-on RAFTWORK_BROKERS. It prints one JSON object: each measurement's value, and the CPU time that all
-processes together took for a task of it.
+on RAFTWORK_BROKERS, with keys if DRIVER_KEYS names some. It prints one JSON object: each
+measurement's value, and the CPU time that all processes together took for a task of it.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,6 +28,8 @@ BATCH = 1_000
 #: Batches ahead of the results.
 AHEAD = 10
 WARM_UP_S = 0.5
+#: Names a directory with the brokers' keys, NAME.key, and access.toml. RAFTWORK_KEY goes with it.
+KEYS = "DRIVER_KEYS"
 
 app = App(timeout=60)
 
@@ -89,7 +92,8 @@ def cluster(directory: Path, consensus: str) -> Iterator[list[psutil.Process]]:
     mapping = ",".join(f"{name}={address}" for name, address in named.items())
     shared = ("--cluster", mapping, "--consensus", consensus)
     commands = [
-        ["broker", "--name", name, *shared, "--data", str(directory / name)] for name in named
+        ["broker", "--name", name, *shared, "--data", str(directory / name), *_keys(name)]
+        for name in named
     ]
     commands.append(["worker", "driver:app", "--pool", "thread", "--concurrency", "2"])
     children: list[psutil.Popen] = []
@@ -112,6 +116,12 @@ def cluster(directory: Path, consensus: str) -> Iterator[list[psutil.Process]]:
             child.kill()
         for child in children:
             child.wait()
+
+
+def _keys(name: str) -> list[str]:
+    """Nothing without any: older trees know no such flags."""
+    where = os.environ.get(KEYS)
+    return ["--key", f"{where}/{name}.key", "--access", f"{where}/access.toml"] if where else []
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:

@@ -22,6 +22,7 @@ from typing import Self
 
 import psutil
 
+from bench.keyed import make_keys
 from raftwork import App
 from raftwork.client.cluster_status import gather
 from raftwork.messages import BrokerStatus
@@ -99,8 +100,12 @@ def cluster(
     consensus: str = "raft",
     balancer: str = "weighted",
     env: dict[str, str] | None = None,
+    keys: bool = False,
 ) -> Iterator[LocalCluster]:
-    """A fresh cluster in a temporary directory, with its workers connected."""
+    """A fresh cluster in a temporary directory, with its workers connected.
+
+    With `keys` it has some, and RAFTWORK_KEY names one for this process and the workers.
+    """
     names = tuple("abcdefg"[:brokers])
     # Workers run elsewhere and must find `bench.tasks` all the same.
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -109,8 +114,12 @@ def cluster(
         tempfile.TemporaryDirectory(prefix="raftwork-bench-") as directory,
         LocalCluster(Path(directory), names=names, consensus=consensus, env=env) as made,
     ):
+        if keys:
+            os.environ["RAFTWORK_KEY"] = str(make_keys(made.directory, names))
         for name in names:
-            made.start_broker(name, "--balancer", balancer)
+            files = (f"{made.directory}/{name}.key", f"{made.directory}/access.toml")
+            flags = ("--key", files[0], "--access", files[1]) if keys else ()
+            made.start_broker(name, "--balancer", balancer, *flags)
         wait_until(lambda: leader(made) is not None, 30, "a leader")
         add_workers(made, workers, pool, concurrency)
         yield made

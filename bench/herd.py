@@ -131,8 +131,9 @@ def _link(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> Link:
 def live(agent: Agent, links: dict[str, Link]) -> None:
     now = now_ms()
     for address, link in links.items():
-        for up in link.changes():
-            (agent.link_made if up else agent.link_lost)(address, now)
+        for up in link.changes(now):
+            if isinstance(up, bool):
+                (agent.link_made if up else agent.link_lost)(address, now)
         for frame in link.frames():
             agent.receive(address, from_broker.decode(frame), now)
     if now < agent.wake_at:

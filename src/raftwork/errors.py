@@ -12,6 +12,10 @@ RaftworkError
 │   │   ├── NotDeterministic a task's next attempt calls other tasks than the one before
 │   │   └── ScheduleConflict there is such a schedule already, or another version of it by now
 │   ├── AlreadyEnqueued      a task of the same unique key is there; `id` is its id
+│   ├── PermissionDenied     the key, or that there is none, does not allow it; the text says which
+│   ├── KeyRefused           a key file that cannot be used (also a ValueError)
+│   ├── CannotDecrypt        contents are encrypted, and not with a key that this process has
+│   ├── AccessListRefused    an access list that cannot be used (also a ValueError)
 │   ├── AppClosed            a call on an App after its `close` (also a RuntimeError)
 │   ├── WouldDeadlock        a task waits for what cannot end before it does
 │   └── LoadError            MODULE:APP of a worker cannot be imported, or is no App
@@ -102,6 +106,30 @@ class AlreadyEnqueued(RaftworkError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (str(self), self.id, self.index), vars(self)
+
+
+class PermissionDenied(RaftworkError):
+    """The brokers do not allow this: no key, one they do not know, or one that is for other things.
+
+    The text says which of these, and whom to ask. Nothing was stored.
+    """
+
+    code = 8
+
+
+class KeyRefused(RaftworkError, ValueError):
+    """A key file that cannot be used: not there, readable for others, or no key. Nothing was sent.
+
+    No part of the secret is in the text.
+    """
+
+
+class CannotDecrypt(RaftworkError):
+    """Contents that cannot be opened: no key for them here, another one, or they were changed."""
+
+
+class AccessListRefused(RaftworkError, ValueError):
+    """An access list that cannot be used. The text names the file and the line."""
 
 
 class AppClosed(RaftworkError, RuntimeError):
@@ -277,6 +305,7 @@ REFUSALS: Final[dict[int, type[RaftworkError]]] = {
         UnknownWorker,
         UnknownSchedule,
         Unsupported,
+        PermissionDenied,
         ScheduleConflict,
         RaftworkError,
     )

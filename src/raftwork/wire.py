@@ -64,6 +64,17 @@ def pack_array(packed: Sequence[bytes]) -> bytes:
     return head + b"".join(packed)
 
 
+def array_length(packed: bytes) -> int:
+    """How many values a packed array has, by its head alone. Raises BadMessage."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(packed[:9])
+    try:
+        length: int = unpacker.read_array_header()
+    except (ValueError, msgpack.UnpackException) as error:
+        raise BadMessage(f"no array: {error}") from None
+    return length
+
+
 class Countdown:
     """Lets so many values pass."""
 

@@ -25,6 +25,7 @@ from raftwork.features import from_broker, to_broker
 from raftwork.features.flow_graph import Graph, decode_graph, encode_graph, read_graph
 from raftwork.features.schedule_plan import Fields, decode_fields, encode_fields
 from raftwork.features.task_batch import read_spec, read_tasks
+from raftwork.keys import decoded, encoded
 from raftwork.messages import (
     Failure,
     RetryAsked,
@@ -209,6 +210,11 @@ def _address(data: bytes) -> object:
 
 
 DECODERS: dict[str, Decoder] = {
+    "keys as they are written": Decoder(
+        lambda data: decoded(data.decode(errors="replace")),
+        (ValueError,),
+        st.binary(min_size=32, max_size=32).map(lambda key: encoded(key).encode()),
+    ),
     "plain values": Decoder(unpack, (BadMessage,), plain.map(pack)),
     "frames to a broker": _codec(to_broker),
     "frames from a broker": _codec(from_broker),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.sim.mutants.surgery import Edit
 from tests.teeth.hostile import HOSTILE
+from tests.teeth.keys import KEYS
 from tests.teeth.killed_workers import KILLED_WORKERS
 from tests.teeth.schedules import SCHEDULES
 from tests.teeth.shape import Break
@@ -537,7 +538,7 @@ _WORKERS = (
     ),
     Break(
         "a worker waits for code that cannot be stopped",
-        (Edit(f"{_WORKER}.main:_run_async", "farewell.start()", "pass"),),
+        (Edit(f"{_WORKER}.run:_run_async", "farewell.start()", "pass"),),
         ("test_code_that_cannot_be_stopped_keeps_no_worker_from_stopping",),
     ),
     Break(
@@ -768,5 +769,5 @@ _PREVENTION = (
 
 BREAKS = (
     *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE, *SCHEDULES),
-    *(*_COMMANDS, *_WORKERS, *KILLED_WORKERS, *_PREVENTION),
+    *(*_COMMANDS, *_WORKERS, *KILLED_WORKERS, *_PREVENTION, *KEYS),
 )

@@ -108,7 +108,7 @@ _FRAMES = (
         (
             Edit(
                 f"{_BROKER}.net.transport:Transport._bind",
-                'router.setsockopt(zmq.ZAP_DOMAIN, b"raftwork")',
+                "router.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)",
                 "pass",
             ),
         ),

@@ -98,6 +98,7 @@ def test_a_broker_refuses_with_each_code_and_one_error() -> None:
         5: "UnknownTask",
         6: "UnknownWorker",
         7: "Unsupported",
+        8: "PermissionDenied",
         12: "UnknownSchedule",
         13: "ScheduleConflict",
     }

@@ -29,7 +29,7 @@ def loaded(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "statement", ["import raftwork; raftwork.App()", "import raftwork.worker.main"]
+    "statement", ["import raftwork; raftwork.App()", "import raftwork.worker.run"]
 )
 def test_clients_and_workers_load_records_and_no_rules(statement: str) -> None:
     assert loaded(statement) & NOT_THEIRS == set()

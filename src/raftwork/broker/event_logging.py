@@ -29,12 +29,17 @@ from raftwork.broker.events import (
     WrongPeer,
 )
 from raftwork.broker.peer_events import (
+    AccessNotReloaded,
     ConnectionClosed,
     DataPutAside,
     FrameUnsent,
     HostUnknown,
+    HttpEnded,
+    KeyMayNot,
+    KeyNotKnown,
     ListensOnLoopback,
     PeerElsewhere,
+    PeerKeyMismatch,
     PeerMistaken,
     PeerMoveUnsaved,
     PeerOneWay,
@@ -50,12 +55,15 @@ log = logging.getLogger("raftwork.broker")
 #: All others are INFO.
 LEVELS: Final[Mapping[type, int]] = {
     **dict.fromkeys((*PER_ATTEMPT, ConnectionClosed), logging.DEBUG),
-    **dict.fromkeys((DataPutAside, HostUnknown, WrongPeer), logging.ERROR),
+    **dict.fromkeys(
+        (AccessNotReloaded, DataPutAside, HostUnknown, PeerKeyMismatch, WrongPeer), logging.ERROR
+    ),
     **dict.fromkeys(
         (
-            *(BadFrame, FrameUnsent, HelloRefused, ListensOnLoopback, SessionClosed, SlowTurn),
+            *(BadFrame, FrameUnsent, HelloRefused, HttpEnded, ListensOnLoopback),
+            *(SessionClosed, SlowTurn),
             *(PeerDown, PeerElsewhere, PeerMistaken, PeerMoveUnsaved, PeerOneWay, PeerRefuses),
-            *(BalancerUnknown, QueueFullRefusal, WorkerRefused),
+            *(BalancerUnknown, KeyMayNot, KeyNotKnown, QueueFullRefusal, WorkerRefused),
             *(SnapshotNotMade, SnapshotRejected, Waits),
             *(TaskLost, TaskOverdue, TasksTakenBack, WorkerLost, WorkerRests),
         ),
@@ -65,7 +73,7 @@ LEVELS: Final[Mapping[type, int]] = {
 #: Strangers or circumstances make a new text each time; the first of a minute is enough.
 _ALIKE: Final = (
     *(BadFrame, FrameUnsent, HelloRefused, SessionClosed, SlowTurn),
-    *(ChoreFailed, QueueFullRefusal, RequestRefused, WorkerRefused),
+    *(ChoreFailed, QueueFullRefusal, RequestRefused, WorkerRefused, KeyMayNot, KeyNotKnown),
 )
 
 

@@ -12,27 +12,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from raftwork.broker.access.gate import Gate, within_queues
 from raftwork.broker.cluster.handshake import Handshake
+from raftwork.broker.cluster.peer_frames import PeerFrames
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
 from raftwork.broker.election_times import ElectionTimes
-from raftwork.broker.events import BadFrame, LeadershipBegan, Restored, WorkerRefused
+from raftwork.broker.events import LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.leader_events import LeaderEvents
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.outgoing_frames import OutgoingFrames
-from raftwork.broker.routes import route
+from raftwork.broker.peer_events import KeyMayNot
+from raftwork.broker.routes import route, table
 from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
-from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.durable_replica import Replica
 from raftwork.errors import BadMessage, NewerMessage
-from raftwork.features import from_broker, to_broker
-from raftwork.features.catalogue import FEATURES, WORKER_REQUESTS
+from raftwork.features import to_broker
+from raftwork.features.catalogue import WORKER_REQUESTS
 from raftwork.messages import (
     BrokerStatus,
     ClientHello,
@@ -41,7 +43,6 @@ from raftwork.messages import (
     HelloFirst,
     Leader,
     PeerHello,
-    PeerMessage,
     Ping,
     Refused,
     StatusRequest,
@@ -50,9 +51,9 @@ from raftwork.messages import (
 from raftwork.net.backoff import Pauses
 
 if TYPE_CHECKING:
+    from raftwork.broker.access.access_list import Grant
     from raftwork.broker.events import Event
     from raftwork.broker.node_setup import NodeStore, Setup
-    from raftwork.broker.routes import Route
     from raftwork.consensus.core import Entry
     from raftwork.consensus.replica_events import ReplicaEvent
     from raftwork.messages import FromBroker, ToBroker
@@ -78,10 +79,12 @@ class Node:
         self._pauses = Pauses[bytes | str](PAUSE_MS, PAUSE_MAX_MS)
         self._arriving: tuple[bytes, ToBroker | None, int]
         self._size = 0  # of what has just arrived
+        self._grant: Grant | None = None  # of its sender's key
+        self._gate = Gate()
         self._arrivals = self._containment.of("a frame that came in", self._fails)
-        self._peer_arriving: tuple[str, int]
-        self._peer_arrivals = self._containment.of("a frame of another broker", self._peer_fails)
-        self._outgoing = OutgoingFrames(self._containment, setup.send, self._unsent)
+        self._outgoing = OutgoingFrames(
+            self._containment, setup.send, lambda routing: self._shut(routing, self._now)
+        )
         self._telling = self._containment.of("telling what happened", lambda: None)
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
@@ -98,7 +101,18 @@ class Node:
             tell=self.tell,
             level=lambda: self._machine.level,
         )
-        self._routes = self._make_routes()
+        self._peer_frames = PeerFrames(
+            self._handshake, self._containment, self._pauses, self.tell, self._stir
+        )
+        self._routes = table(  # every record of `to_broker` has its place here
+            self._ask,
+            self._worker_frame,
+            route(WorkerHello, self._worker_hello),
+            route(ClientHello, self._client_hello),
+            route(Ping, self._ping),
+            route(StatusRequest, self._status_request),
+            route(PeerHello, self._peer_hello),
+        )
         self._wall_base = wall - now
         self._handshake.tell_time(self._wall_base)
         self._readiness = Readiness(setup.name, setup.cluster, self._handshake.peers, now)
@@ -172,8 +186,13 @@ class Node:
         if self._replica is not None:
             self._replica.core.wake(now)
 
-    def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
-        """Take a frame from our ROUTER. Never raises (G8). False if it cannot be read."""
+    def receive(
+        self, routing: bytes, frame: bytes | memoryview, now: int, grant: Grant | None = None
+    ) -> bool:
+        """Take a frame from our ROUTER, sent under a key with that grant, if keys are used.
+
+        Never raises (G8). False if it cannot be read.
+        """
         self._quiet = False
         if self._pauses.lasts(routing, now):
             return True
@@ -188,6 +207,13 @@ class Node:
                 self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
                 return False
             self._arriving, self._size = (routing, message, now), len(frame)
+            self._grant = grant
+            if grant is not None:
+                refused = self._gate.refusal(grant, message, len(frame), now, leads=self.leads)
+                if refused is not None:
+                    self._reply(routing, refused)
+                    self.tell(KeyMayNot(refused.text))
+                    return True
             self._route(routing, message, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
             self._arrivals.stop(error)
@@ -210,29 +236,15 @@ class Node:
 
     def receive_peer(self, name: str, frame: bytes | memoryview, now: int) -> None:
         """Take a frame from our DEALER to the named broker."""
-        if self._pauses.lasts(name, now):
-            return
-        self._peer_arriving = name, now
-        try:
-            message = from_broker.decode(frame)
-            if type(message) is not PeerMessage:
-                self._chores_at, self._quiet = now, False
-            self._handshake.heard(name, message, now)
-        except BadMessage as error:
-            self.tell(BadFrame(name, str(error)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
-            self._peer_arrivals.stop(error)
+        self._peer_frames.receive(name, frame, now)
 
-    def _peer_fails(self) -> None:
-        """As if its link were new: the peer has to identify itself again."""
-        name, now = self._peer_arriving
-        self._quiet = False
-        self._pauses.failed(name, now)
-        self._handshake.forget(name, now)
+    def _stir(self, now: int) -> None:
+        """Look at the chores in this turn."""
+        self._chores_at, self._quiet = now, False
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
-        self._chores_at, self._quiet = now, False
+        self._stir(now)
         if up:
             self._handshake.say_hello(name, now)
         else:
@@ -242,7 +254,7 @@ class Node:
 
     def unreachable(self, routing: bytes) -> None:
         """A frame could not be sent: there is no connection under this routing id (any more)."""
-        self._chores_at, self._quiet = self._now, False
+        self._stir(self._now)
         self._handshake.peers.unreachable(routing)
         if self._sessions.close(routing):
             self._gone(routing)
@@ -298,16 +310,6 @@ class Node:
     def _route(self, routing: bytes, message: ToBroker, now: int) -> None:
         self._routes[type(message)](routing, message, now)
 
-    def _make_routes(self) -> dict[type[ToBroker], Route]:
-        """Where each kind of frame goes: every record of `to_broker` has its place here."""
-        return {
-            **dict.fromkeys((rule.request for each in FEATURES for rule in each.rules), self._ask),
-            **dict.fromkeys(WorkerRegistry.FRAMES, self._worker_frame),
-            **dict([route(WorkerHello, self._worker_hello), route(PeerHello, self._peer_hello)]),
-            **dict([route(ClientHello, self._client_hello), route(Ping, self._ping)]),
-            **dict([route(StatusRequest, self._status_request)]),
-        }
-
     def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
         self._chores_at = now
         self._handshake.hello(routing, hello, now)
@@ -342,7 +344,7 @@ class Node:
             number, text = cast("int", request[0]), not_leader(self._replica)
             self._reply(routing, Refused(number, Code.NOT_LEADER, text))
         else:
-            leadership.request(routing, request, self._size, now)
+            leadership.request(routing, request, self._size, now, self._grant)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello):
@@ -364,6 +366,7 @@ class Node:
         if leadership is None:
             self._reply(routing, self._leader(now))
             return
+        frame = within_queues(self._grant, frame)
         known = self._sessions.heard(routing, Kind.WORKER, now)
         known = known and leadership.workers.receive(routing, frame, now, leadership.time(now))
         if isinstance(frame, Goodbye) and self._sessions.close(routing):
@@ -436,9 +439,6 @@ class Node:
         self._supervisor.drain(frames)
         if frames:
             self._outgoing.flush()
-
-    def _unsent(self, routing: bytes) -> None:
-        self._shut(routing, self._now)
 
     # ---- Host: what the replica calls ---------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from raftwork.addresses import canonical, is_unspecified, number, parse_address, same_place
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.features.cluster_settings import DEFAULTS, SETTINGS
+from raftwork.keys import Key
 from raftwork.messages import NAME_MAX
 
 CONSENSUS = ("raft", "zab")
@@ -61,10 +62,17 @@ class BrokerConfig:
     #: without links: what is opened later must not depend on what the current directory, or a link,
     #: is by then.
     data: Path
+    #: Where it listens, if not at its address in `cluster`, under which the others find it.
+    listen: str = ""
+    #: Where a child process of its own answers HTTP; empty: there is none.
+    http: str = ""
     consensus: str = "raft"
     balancer: str = "weighted"
     #: Allows addresses that other machines can reach, unencrypted.
     insecure: bool = False
+    #: This broker's key, and the file that lists the keys that it lets in; both or neither.
+    key: Key | None = None
+    access: Path | None = None
     #: Accepts a directory that was made under another `cluster` mapping, and keeps this one.
     readdress: bool = False
     #: Page checksums in a directory that is new; an old one keeps what it was made with.
@@ -86,14 +94,30 @@ class BrokerConfig:
             raise ValueError(f"{self.consensus!r} must be one of {', '.join(CONSENSUS)}")
         if self.balancer not in BALANCERS:
             raise ValueError(f"{self.balancer!r} must be one of {', '.join(BALANCERS)}")
-        exposed = [text for text in self.cluster.values() if not is_loopback(text)]
-        if exposed and not self.insecure:
+        exposed = [text for text in (*self.cluster.values(), self.bound) if not is_loopback(text)]
+        if exposed and not self.insecure and self.key is None:
             raise ValueError(
                 f"{', '.join(exposed)}: other machines could reach this, and frames are neither "
-                "encrypted nor authenticated; --insecure allows it all the same"
+                "encrypted nor authenticated; --key and --access make them so, and --insecure "
+                "allows it all the same"
             )
+        self._check_key()
         object.__setattr__(self, "data", _resolved(self.data))
         self._check_times()
+
+    def _check_key(self) -> None:
+        if (self.key is None) != (self.access is None):
+            raise ValueError(
+                "--key and --access go together: who this broker is, and whom it lets in"
+            )
+        if self.key is not None and self.insecure:
+            raise ValueError("--insecure is for brokers without a key; leave it out")
+        if self.access is not None:
+            object.__setattr__(self, "access", Path(os.path.abspath(self.access)))
+        if self.key is not None and self.key.name != self.name:
+            raise ValueError(
+                f"the key {self.key.file} is that of {self.key.name!r}, and this is {self.name!r}"
+            )
 
     def _check_times(self) -> None:
         timeout = self.election_timeout or DEFAULTS.election_timeout
@@ -116,8 +140,21 @@ class BrokerConfig:
 
     @property
     def address(self) -> str:
-        """Where this broker listens."""
+        """Under which the others, workers and clients find this broker."""
         return self.cluster[self.name]
+
+    @property
+    def bound(self) -> str:
+        """Where this broker listens."""
+        return self.listen or self.address
+
+    @property
+    def reached(self) -> str:
+        """Where this machine reaches it."""
+        host, port = parse_address(self.bound)
+        if not is_unspecified(self.bound):
+            return self.bound
+        return f"[::1]:{port}" if host.startswith("[") else f"127.0.0.1:{port}"
 
 
 def parse_cluster(text: str) -> dict[str, str]:

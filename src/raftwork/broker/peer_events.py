@@ -193,6 +193,82 @@ class HostKnown:
         return f"broker {self.broker}: the host's name is known again"
 
 
+# ---- keys ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNotKnown:
+    """Somebody came under a key that is not let in, or with a handshake that is none of ours."""
+
+    key: str  # its public half; empty if it named none
+    address: str
+
+    def __str__(self) -> str:
+        whose = f"the key {self.key}" if self.key else "a handshake without a key"
+        return f"refused {whose} from {self.address}: it is not in the access list"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMayNot:
+    """A key that is let in asked for more than it is for."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"refused: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpEnded:
+    """The process that answers HTTP has ended, or could not be started."""
+
+    at: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"nothing answers HTTP at {self.at}: {self.why}; it is started again"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessReloaded:
+    """The access list was read again."""
+
+    digest: str
+    changed: int  # keys that are for something else now, or for nothing
+
+    def __str__(self) -> str:
+        return (
+            f"access list read again: {self.changed} keys are for something else, or for nothing;"
+            f" its digest is {self.digest}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AccessNotReloaded:
+    """The access list could not be read again: the one from before holds."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"the access list stays as it was: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKeyMismatch:
+    """Another broker and this one do not know each other's keys."""
+
+    broker: str
+    denied: bool  # it refuses this broker's key; else it may not hold the one that it should
+
+    def __str__(self) -> str:
+        if self.denied:
+            return f"{self.broker} does not know this broker's key: compare the access lists"
+        return (
+            f"at the address of {self.broker} nobody answers under its key: compare the access"
+            " lists, and whether that broker has a key at all"
+        )
+
+
 PeerEvent = (
     BrokerStarted
     | BrokerStops
@@ -209,4 +285,10 @@ PeerEvent = (
     | PeerMoveUnsaved
     | HostUnknown
     | HostKnown
+    | KeyNotKnown
+    | KeyMayNot
+    | AccessReloaded
+    | HttpEnded
+    | AccessNotReloaded
+    | PeerKeyMismatch
 )

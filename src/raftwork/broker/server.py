@@ -29,14 +29,19 @@ import zmq
 
 from raftwork.addresses import parse_address
 from raftwork.broker import event_logging
+from raftwork.broker.access.admission import Admission
 from raftwork.broker.events import SlowTurn
+from raftwork.broker.http_child import HttpChild
 from raftwork.broker.machine import create_or_migrate
+from raftwork.broker.net.authenticator import require_curve
 from raftwork.broker.net.throttle import Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.node_setup import NodeStore, Setup
 from raftwork.broker.options import Timing, is_loopback
 from raftwork.broker.peer_events import (
+    AccessNotReloaded,
+    AccessReloaded,
     BrokerStarted,
     BrokerStops,
     DataPutAside,
@@ -45,7 +50,7 @@ from raftwork.broker.peer_events import (
 from raftwork.broker.store import open_store
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
-from raftwork.errors import StoreError
+from raftwork.errors import AccessListRefused, StoreError
 from raftwork.logs import pass_time, say
 from raftwork.messages import PROTOCOL
 from raftwork.net.dialling import cannot_resolve, endpoint
@@ -80,6 +85,7 @@ def run_broker(config: BrokerConfig) -> int:
     beyond what the other replicas can mend, and OSError if the address cannot be bound.
     """
     _allow_connections()
+    admission = _admission(config)
     store = open_store(
         config.data,
         name=config.name,
@@ -93,16 +99,29 @@ def run_broker(config: BrokerConfig) -> int:
         if store.damage is not None:
             event_logging.write(None, DataPutAside(store.damage))
         others = {n: a for n, a in store.identity.addresses.items() if n != config.name}
-        transport = _listen(config.address, others)
+        transport = _listen(config.bound, others, admission)
         try:
-            return _serve(config, store, transport)
+            return _serve(config, store, transport, admission)
         finally:
             transport.close(LINGER_MS)
     finally:
         store.close()
 
 
-def _listen(address: str, others: Mapping[str, str]) -> Transport:
+def _admission(config: BrokerConfig) -> Admission | None:
+    """Raises OSError where keys cannot work, or nobody could come in."""
+    if config.key is None or config.access is None:
+        return None
+    require_curve()
+    try:
+        return Admission(config.key, str(config.access), config.cluster)
+    except AccessListRefused as error:
+        raise OSError(str(error)) from None
+
+
+def _listen(
+    address: str, others: Mapping[str, str], admission: Admission | None = None
+) -> Transport:
     """Raises OSError if there is no listening at that address."""
     host, port = parse_address(address)
     try:
@@ -114,7 +133,8 @@ def _listen(address: str, others: Mapping[str, str]) -> Transport:
     local, why = is_loopback(address), "its host has no address"
     for chosen in sorted(found, key=lambda each: not local and ip_address(each).is_loopback):
         try:
-            transport = Transport(endpoint(chosen, port).removeprefix("tcp://"), others, _now())
+            at = endpoint(chosen, port).removeprefix("tcp://")
+            transport = Transport(at, others, _now(), admission=admission)
         except zmq.ZMQError as error:
             why = zmq.strerror(error.errno or 0)  # error.strerror names the address once more
             if error.errno != errno.EADDRNOTAVAIL:
@@ -126,12 +146,17 @@ def _listen(address: str, others: Mapping[str, str]) -> Transport:
     raise OSError(f"cannot listen on {address}: {why}")
 
 
-def _serve(config: BrokerConfig, store: Store, transport: Transport) -> int:
+def _serve(
+    config: BrokerConfig, store: Store, transport: Transport, admission: Admission | None = None
+) -> int:
     pid_file = config.data / "broker.pid"
     try:
-        server = Server(config, store, transport)  # from here on a signal is a graceful stop
+        server = Server(
+            config, store, transport, admission
+        )  # from here on a signal is a graceful stop
         _publish(pid_file, f"{os.getpid()}\n")
-        say(f"listening {config.name} {config.address}")
+        say(f"listening {config.name} {config.bound}")
+        tell_service_manager("READY=1")
         server.run()
     except StoreError as error:
         log.critical("this replica stops: %s (its directory: %s)", error, config.data)
@@ -143,6 +168,16 @@ def _serve(config: BrokerConfig, store: Store, transport: Transport) -> int:
         with suppress(OSError):
             pid_file.unlink()
     return 0
+
+
+def tell_service_manager(state: str) -> None:
+    """Say it to whoever started this process as a service and asked for it (sd_notify(3))."""
+    where = os.environ.get("NOTIFY_SOCKET", "")
+    if not where:
+        return
+    address = "\0" + where[1:] if where.startswith("@") else where
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.sendto(state.encode(), address)
 
 
 def _publish(path: Path, text: str) -> None:
@@ -190,7 +225,7 @@ def _started(config: BrokerConfig, timing: Timing) -> BrokerStarted:
         RELEASE,
         PROTOCOL,
         config.consensus,
-        config.address,
+        config.bound,
         str(config.data),
         tuple(brokers),
         timing.election_timeout,
@@ -202,8 +237,15 @@ def _started(config: BrokerConfig, timing: Timing) -> BrokerStarted:
 class Server:
     """The loop. From its making on SIGTERM and SIGINT end `run`, at once if it has not begun."""
 
-    def __init__(self, config: BrokerConfig, store: Store, transport: Transport) -> None:
+    def __init__(
+        self,
+        config: BrokerConfig,
+        store: Store,
+        transport: Transport,
+        admission: Admission | None = None,
+    ) -> None:
         self._transport = transport
+        self._admission = admission
         transport.tell = partial(event_logging.write, None)
         self._store = store
         rng = Random(secrets.randbits(64))
@@ -236,14 +278,16 @@ class Server:
         self._now = self._chores_at = _now()
         self._wall_base = _wall() - self._now
         self._throttle = Throttle()
+        self._http = HttpChild(config, self._node.tell) if config.http else None
         self._signals, self._signals_in = socket.socketpair()
         self._signals_fd = self._signals.fileno()
         transport.watch(self._signals_fd)
         transport.watch(store.wake_fd)
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # the wake-up byte is the message
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see cli/signals.py
 
     def run(self) -> None:
         """Serve until a signal; then hand leadership over and return."""
@@ -253,10 +297,14 @@ class Server:
         gc.freeze()
         # Nothing here makes cycles in numbers, and every look for some is a pause.
         gc.set_threshold(GC_OBJECTS, GC_GENERATION, GC_GENERATION)
-        with self._store.tables_guard:  # the machine's tables are on the same disk
-            while self._stop_by is None or not self._stopped(self._stop_by):
-                self._turn()
-            self._node.rest()
+        try:
+            with self._store.tables_guard:  # the machine's tables are on the same disk
+                while self._stop_by is None or not self._stopped(self._stop_by):
+                    self._turn()
+                self._node.rest()
+        finally:
+            if self._http is not None:
+                self._http.close()
 
     def _turn(self) -> None:
         node, transport = self._node, self._transport
@@ -281,9 +329,11 @@ class Server:
             self._wall_base = _wall() - now
             transport.tend(now)
             pass_time()
+            if self._http is not None:
+                self._http.tend(now)
         node.wake(now, now + self._wall_base)
         if self._signals_fd in ready:
-            self._begin_stop(now)
+            self._obey(self._signals.recv(64), now)
         anyone = transport.anyone
         if ready != [anyone]:
             for name, up in transport.link_changes(now):
@@ -299,8 +349,11 @@ class Server:
     def _hear_anyone(self, now: int) -> None:
         garbage = 0
         began = ended = time.monotonic()
-        for routing, frame in self._transport.from_anyone():
-            if not self._node.receive(routing, frame, now):
+        for routing, frame, user in self._transport.from_anyone():
+            grant = None
+            if self._admission is not None and (grant := self._admission.grant(user)) is None:
+                continue  # revoked; what it had sent by then still comes
+            if not self._node.receive(routing, frame, now, grant):
                 self._transport.count_violation(routing)
                 garbage += 1
             ended = time.monotonic()
@@ -309,8 +362,23 @@ class Server:
         if not self._node.leads:
             self._throttle.earned(began, ended)
 
+    def _obey(self, signals: bytes, now: int) -> None:
+        """Each byte is a signal's number."""
+        if signal.SIGHUP in signals and self._admission is not None:
+            self._reload(self._admission, now)
+        if set(signals) - {signal.SIGHUP}:
+            self._begin_stop(now)
+
+    def _reload(self, admission: Admission, now: int) -> None:
+        try:
+            changed = admission.reload()
+        except AccessListRefused as error:
+            self._node.tell(AccessNotReloaded(str(error)))
+            return
+        self._transport.cut(changed, now)
+        self._node.tell(AccessReloaded(admission.digest, len(changed)))
+
     def _begin_stop(self, now: int) -> None:
-        self._signals.recv(64)
         if self._stop_by is None:
             self._node.tell(BrokerStops(self._node.leads))
             self._stop_by = time.monotonic() + self._config.hand_over_timeout / 1_000

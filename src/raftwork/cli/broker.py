@@ -1,12 +1,14 @@
 """`raftwork broker`: one replica of a cluster."""
 
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import click
 
 from raftwork import logs
+from raftwork.addresses import parse_address
 from raftwork.broker.options import (
     CONSENSUS,
     ELECTION_TIMEOUT_MAX_MS,
@@ -19,8 +21,9 @@ from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.cli.assertions_required import require_assertions
 from raftwork.cli.configuration import PAIRS, Configured, checked, config_options
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
-from raftwork.cli.signals import leave_when_told
-from raftwork.cli.values import Seconds
+from raftwork.cli.signals import leave_when_told, put_off_hangup
+from raftwork.cli.values import Seconds, read_key_file
+from raftwork.keys import Key
 
 #: With all else that a stop takes it stays below five seconds.
 HAND_OVER_MAX_S: Final = 4
@@ -31,6 +34,23 @@ def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[st
         return parse_cluster(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, option) from None
+
+
+def _listen(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parse_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
+    return value
+
+
+def _http(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    checked = _listen(ctx, option, value)
+    if checked is not None and find_spec("uvicorn") is None:
+        raise click.BadParameter("needs more: pip install 'raftwork[web]'", ctx, option)
+    return checked
 
 
 def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
@@ -58,6 +78,18 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     help="The replica's directory, made with its parents.",
 )
 @click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    callback=_listen,
+    help="Where to listen, such as 0.0.0.0:7701 (default: the address in --cluster).",
+)
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    callback=_http,
+    help="Have a child process answer /livez, /readyz and /safe-to-stop there: raftwork[web].",
+)
+@click.option(
     "--consensus",
     type=click.Choice(CONSENSUS),
     default="raft",
@@ -76,6 +108,19 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     "--insecure",
     is_flag=True,
     help="Allow addresses that other machines can reach: frames are not authenticated.",
+)
+@click.option(
+    "--key",
+    type=click.Path(dir_okay=False),
+    callback=read_key_file,
+    metavar="FILE",
+    help="This broker's key, as `raftwork keys new` makes it; goes with --access.",
+)
+@click.option(
+    "--access",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The keys that are let in, and what each is for; read again on SIGHUP.",
 )
 @click.option(
     "--readdress",
@@ -122,9 +167,13 @@ def command(
     name: str,
     cluster: dict[str, str],
     data: Path,
+    listen: str | None,
+    http: str | None,
     consensus: str,
     balancer: str,
     insecure: bool,
+    key: Key | None,
+    access: Path | None,
     readdress: bool,
     checksums: bool,
     election_timeout: float | None,
@@ -134,7 +183,8 @@ def command(
 ) -> None:
     """Run one replica of a cluster.
 
-    SIGTERM or SIGINT end it; a leader hands leadership over first.
+    SIGTERM or SIGINT end it; a leader hands leadership over first. SIGHUP has it read --access
+    again.
 
     Each option may also be a key of [broker] in the file of --config, or a variable: --data is
     $RAFTWORK_BROKER_DATA. Brokers of one cluster should agree on --election-timeout and
@@ -150,9 +200,13 @@ def command(
             name=name,
             cluster=cluster,
             data=data,
+            listen=listen or "",
+            http=http or "",
             consensus=consensus,
             balancer=balancer,
             insecure=insecure,
+            key=key,
+            access=access,
             readdress=readdress,
             checksums=checksums,
             election_timeout=_ms(election_timeout or 0),
@@ -180,6 +234,8 @@ def _shown(config: BrokerConfig) -> dict[str, object]:
     }
     for name in ("hand_over_timeout", "slow_turn"):
         values[name] = getattr(config, name) / 1_000
+    values["listen"], values["http"] = config.bound, config.http or None
+    values["key"] = config.key and config.key.file
     own = config.election_timeout or config.heartbeat_interval  # else all is as the cluster has it
     values["election_timeout"] = config.election_timeout / 1_000 or None
     values["heartbeat_interval"] = config.timing().heartbeat_interval / 1_000 if own else None
@@ -188,6 +244,7 @@ def _shown(config: BrokerConfig) -> dict[str, object]:
 
 def _run(config: BrokerConfig) -> None:
     leave_when_told()
+    put_off_hangup()
     start_logging()
     logs.speak_for(config.name)
     import zmq
@@ -197,7 +254,7 @@ def _run(config: BrokerConfig) -> None:
     try:
         code = run_broker(config)
     except zmq.ZMQError as error:
-        raise click.ClickException(f"{config.address}: {error}") from error
+        raise click.ClickException(f"{config.bound}: {error}") from error
     except OSError as error:
         # One of the system's may name no file; one of ours says everything.
         where = f"{config.data}: " if error.errno is not None and error.filename is None else ""

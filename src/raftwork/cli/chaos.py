@@ -15,7 +15,7 @@ from raftwork.broker.options import CONSENSUS
 from raftwork.cli.output import err, err_lines, out_table
 from raftwork.cli.signals import end_by_exception
 from raftwork.cli.tables import VERDICT
-from raftwork.cli.values import Seconds, brokers_option, json_option, print_json
+from raftwork.cli.values import Seconds, be_nobody, brokers_option, json_option, print_json
 
 if TYPE_CHECKING:
     from raftwork.chaos.processes import Brokers
@@ -143,6 +143,7 @@ def _cluster(
     from raftwork.chaos.run import own_cluster
 
     if not data:
+        be_nobody()
         with own_cluster(directory, consensus) as members:
             yield members
         return

@@ -17,6 +17,7 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from raftwork import App
 from raftwork.cli.values import (
+    addresses_option,
     brokers_option,
     json_option,
     print_json,
@@ -59,9 +60,13 @@ def connect(brokers: str | None, timeout: float | None) -> App:
     return App(brokers=brokers) if timeout is None else App(brokers=brokers, timeout=timeout)
 
 
-def waits(function: Callable[Concatenate[Cluster, P], T]) -> Callable[..., T]:
-    """As `asks`, for a command that says itself what it waits for, and since when."""
-    return wait_timeout_option(_connected(function))
+def waits(function: Callable[Concatenate[Cluster, P], T], *, key: bool = True) -> Callable[..., T]:
+    """As `asks`, for a command that says itself what it waits for, and since when.
+
+    Without `key` it has a `--key` of its own.
+    """
+    options = brokers_option if key else addresses_option
+    return wait_timeout_option(_connected(function, options))
 
 
 def asks(function: Callable[Concatenate[Cluster, P], T]) -> Callable[..., T]:
@@ -90,8 +95,11 @@ def shows(function: Callable[Concatenate[Cluster, P], Shown]) -> Callable[..., N
     return json_option(command)
 
 
-def _connected(function: Callable[Concatenate[Cluster, P], T]) -> Callable[..., T]:
-    @brokers_option
+def _connected(
+    function: Callable[Concatenate[Cluster, P], T],
+    options: Callable[[Callable[..., T]], Callable[..., T]] = brokers_option,
+) -> Callable[..., T]:
+    @options
     @wraps(function)
     def command(brokers: str | None, timeout: float | None, *args: P.args, **given: P.kwargs) -> T:
         with usage():

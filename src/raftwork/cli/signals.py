@@ -20,6 +20,14 @@ def leave_when_told() -> None:
         signal.signal(number, lambda *_: os._exit(0))
 
 
+def put_off_hangup() -> None:
+    """SIGHUP waits until something takes it over, and unblocks it: it would end the process.
+
+    It says that a file has changed, which may have been read already.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
 class Told(SystemExit):
     """SIGTERM told the command to end."""
 

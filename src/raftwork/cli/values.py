@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ import click
 
 from raftwork.cli.output import out_document
 from raftwork.client.addresses import broker_addresses
+from raftwork.errors import KeyRefused
+from raftwork.keys import Key, read_key
 from raftwork.messages.flow_values import Failure
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -184,6 +187,16 @@ def check_addresses(ctx: click.Context, option: click.Parameter, value: str | No
     return value and ",".join(addresses)
 
 
+def read_key_file(ctx: click.Context, option: click.Parameter, value: str | None) -> Key | None:
+    """For `--key`: the key in that file, if one is given."""
+    if not value:
+        return None
+    try:
+        return read_key(value)
+    except KeyRefused as error:
+        raise click.BadParameter(str(error), ctx, option) from None
+
+
 @contextmanager
 def usage() -> Iterator[None]:
     """Show values that the library refuses as wrong usage of the command."""
@@ -193,13 +206,47 @@ def usage() -> Iterator[None]:
         raise click.UsageError(str(error)) from None
 
 
-#: `--brokers`, checked; None leaves the choice to the App, then to RAFTWORK_BROKERS.
-brokers_option = click.option(
+#: `--brokers` by itself, checked.
+addresses_option = click.option(
     "--brokers",
     metavar="HOST:PORT,…",
     callback=check_addresses,
     help="The brokers' addresses (default: $RAFTWORK_BROKERS, then 127.0.0.1:7701 to 7703).",
 )
+
+
+def use_key_file(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    """For `--key` of what asks brokers: all that this process opens has that key from now on.
+
+    So have the programs that it starts.
+    """
+    if read_key_file(ctx, option, value) is not None:
+        os.environ["RAFTWORK_KEY"] = os.path.abspath(str(value))
+
+
+def be_nobody() -> None:
+    """Have no key from now on, and no codec: for brokers of our own, which have none."""
+    for variable in ("RAFTWORK_KEY", "RAFTWORK_SECRETS"):
+        os.environ.pop(variable, None)
+
+
+_key_option = click.option(
+    "--key",
+    "key_file",
+    type=click.Path(dir_okay=False),
+    expose_value=False,
+    callback=use_key_file,
+    metavar="FILE",
+    help="Who this is, where brokers have keys (default: $RAFTWORK_KEY).",
+)
+
+
+def brokers_option(command: _Command) -> _Command:
+    """Add `--brokers`, checked, and `--key`.
+
+    None leaves the choice of the former to the App, then to RAFTWORK_BROKERS.
+    """
+    return addresses_option(_key_option(command))
 
 
 class Seconds(click.FloatRange):

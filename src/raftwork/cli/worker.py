@@ -1,5 +1,7 @@
 """`raftwork worker`: runs the tasks of an App."""
 
+from __future__ import annotations
+
 import os
 from typing import TYPE_CHECKING
 
@@ -11,15 +13,19 @@ from raftwork.cli.configuration import NAMES, SIZE, Configured, checked, config_
 from raftwork.cli.container_init import divide_process_one
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 from raftwork.cli.signals import leave_when_told
-from raftwork.cli.values import Seconds, check_addresses, parse_size, usage
+from raftwork.cli.values import Seconds, check_addresses, parse_size, read_key_file, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
 from raftwork.errors import LoadError
+from raftwork.keys import Key
 from raftwork.logs import speak_on
 from raftwork.messages import NAME_MAX, QUEUES_MAX
 from raftwork.standard_streams import by_line, fill, let_go
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raftwork import App
     from raftwork.features.schedule_records import DeclareSchedules
 
 
@@ -73,6 +79,15 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     callback=check_addresses,
     help="The brokers' addresses (default: the App's, then $RAFTWORK_BROKERS, then --config's, "
     "then 127.0.0.1:7701 to 7703).",
+)
+@click.option(
+    "--key",
+    type=click.Path(dir_okay=False),
+    envvar="RAFTWORK_KEY",
+    allow_from_autoenv=False,
+    callback=read_key_file,
+    metavar="FILE",
+    help="Who this worker is, where brokers have keys (default: the App's key).",
 )
 @click.option(
     "--concurrency",
@@ -131,6 +146,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
 def command(
     app: str,
     brokers: str | None,
+    key: Key | None,
     concurrency: int | None,
     pool: str,
     executor: str | None,
@@ -156,11 +172,11 @@ def command(
       raftwork worker tasks:app --concurrency 8 --queues default,mail
     """
     require_assertions()
-    recycling = max_tasks_per_child or 0, max_memory_per_child
-    _check_pool(pool, executor, recycling)
+    _check_pool(pool, executor, recycling := (max_tasks_per_child or 0, max_memory_per_child))
     shown: dict[str, object] = {
         "app": app,
         "brokers": broker_addresses(brokers),
+        "key": key and key.file,
         "concurrency": concurrency or "one per usable CPU",
         "pool": pool,
         "executor": executor,
@@ -176,8 +192,7 @@ def command(
     _begin()
     raise SystemExit(
         _run(
-            app,
-            brokers,
+            *(app, brokers, key),
             concurrency=concurrency,
             pool=pool,
             executor=executor,
@@ -206,6 +221,7 @@ def _check_pool(pool: str, executor: str | None, recycling: tuple[int, int]) -> 
 def _run(
     target: str,
     brokers: str | None,
+    key: Key | None,
     *,
     concurrency: int | None,
     pool: str,
@@ -218,7 +234,6 @@ def _run(
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
-    from raftwork.client.declarations import declaring
     from raftwork.worker import Recycling, load, maker, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
@@ -227,6 +242,9 @@ def _run(
         # Below what an App names, and above the default: where the environment is, which names none
         # here. It is for programs that tasks start, too.
         os.environ["RAFTWORK_BROKERS"] = brokers
+    if key is not None:
+        # For Apps that name none: what tasks enqueue comes from here, too.
+        os.environ["RAFTWORK_KEY"] = os.path.abspath(key.file)
     try:
         app = load(target)
         engine = None if executor is None else maker(executor)
@@ -238,9 +256,6 @@ def _run(
     addresses = broker_addresses(flag or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from
-    declared: list[DeclareSchedules] = []
-    if isinstance(app, App):
-        declared = list(declaring(app.declarations, target, apply=False))
     code = run_worker(
         app.tasks,
         brokers=addresses,
@@ -252,9 +267,22 @@ def _run(
         recycling=Recycling(*recycling),
         hooks=app.hooks if isinstance(app, App) else None,
         grace=grace,
+        key=key or getattr(app, "key", None),
+        codec=getattr(app, "codec", None),
         pickles=pickle,
         engine=engine,
-        declared=declared,
+        declared=_declared(app, target) if isinstance(app, App) else (),
     )
     let_go()
     return code
+
+
+def _declared(app: App, target: str) -> Sequence[DeclareSchedules]:
+    """The schedules of its code, as they are to be sent."""
+    from raftwork.client import sealed_requests
+    from raftwork.client.declarations import declaring
+
+    asked = declaring(app.declarations, target, apply=False)
+    return [
+        each if app.codec is None else sealed_requests.declared(app.codec, each) for each in asked
+    ]

@@ -1,18 +1,19 @@
 """The App: a program's tasks, and its one connection to the cluster."""
 
+import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
-from raftwork.client.addresses import broker_addresses
+from raftwork.client.addresses import broker_addresses, codec_in_use, key_in_use
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
 from raftwork.client.declarations import B, Declarations
 from raftwork.client.flow import Flow, say
 from raftwork.client.hook_decorators import HookDecorators
-from raftwork.client.known_apps import known_apps, remember
+from raftwork.client.known_apps import remember, revive
 from raftwork.client.limits import Limits
 from raftwork.client.options import (
     Duration,
@@ -30,6 +31,7 @@ from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
 from raftwork.client.schedule_options import ScheduleFields
 from raftwork.client.schedules import Schedules
+from raftwork.client.sealed_requests import sealed
 from raftwork.client.task import BoundTask, Task, TaskDecorator
 from raftwork.client.task_call import TaskCall, in_order, parts
 from raftwork.client.task_names import default_name, refusing, same_place, whereabouts
@@ -42,6 +44,7 @@ from raftwork.messages import NAME_MAX, Result
 if TYPE_CHECKING:
     from raftwork.client.transport import Connection
     from raftwork.messages.request import Request
+    from raftwork.sealing import Codec
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,20 +57,24 @@ class App(HookDecorators):
 
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
     RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
-    take, failovers included. `types` say how values of further types travel (see Converter).
+    take, failovers included. `key` is the file of its key, where brokers want one, else that of
+    RAFTWORK_KEY; KeyRefused is raised for none. `codec` makes contents unreadable for brokers,
+    else RAFTWORK_SECRETS does. `types` say how values of further types travel (see Converter).
 
     Safe to use from several threads and in signal handlers. The connection is made by the first
     call that needs it and ends with `close`, with the program or with the last reference; a forked
     child makes its own. gevent may replace threads and locks, eventlet may not (`thread=False`).
 
-    Pickled it goes by its addresses: what comes back is the process's App with the same addresses
-    and timeout, if there is one, else a new App. A copy is the App itself.
+    Pickled it goes by its addresses: what comes back is the process's App with the same addresses,
+    timeout and key file, else a new App. A copy is the App itself.
     """
 
     def __init__(
         self,
         brokers: str | Sequence[str] | None = None,
         timeout: Duration = 10.0,
+        key: "str | os.PathLike[str] | None" = None,
+        codec: "Codec | None" = None,
         *,
         types: Iterable[Converter] = (),
     ) -> None:
@@ -76,6 +83,8 @@ class App(HookDecorators):
         import raftwork.client.transport  # noqa: F401
 
         self.brokers = broker_addresses(brokers)
+        self.key = key_in_use(key)
+        self.codec = codec_in_use(codec)
         self._timeout = milliseconds("timeout", timeout)
         if self._timeout == 0:
             raise ValueError("timeout must be positive")
@@ -363,6 +372,8 @@ class App(HookDecorators):
         slot: Slot | None = None,
     ) -> Reply[R]:
         """Send the leader a request: see `Caller.call`."""
+        if self.codec is not None:
+            request = sealed(self.codec, request)
         try:
             return self._connect().call(
                 request,
@@ -430,15 +441,16 @@ class App(HookDecorators):
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _revive, (self.brokers, self._timeout)
+        return revive, (self.brokers, self._timeout, "" if self.key is None else self.key.file)
 
     def __repr__(self) -> str:
         return f"<App {','.join(self.brokers)}>"
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _is(self, brokers: tuple[str, ...], timeout: int) -> bool:
-        return (self.brokers, self._timeout, self._closed) == (brokers, timeout, False)
+    def _is(self, brokers: tuple[str, ...], timeout: int, key: str) -> bool:
+        mine = (self.brokers, self._timeout, "" if self.key is None else self.key.file)
+        return mine == (brokers, timeout, key) and not self._closed
 
     def _register(
         self, function: Callable[..., object], name: str | None, options: Options
@@ -474,7 +486,8 @@ class App(HookDecorators):
         # Two calls may get here, one of them in a handler that interrupts the other: the first one
         # stays (setdefault is atomic), and what was not started costs nothing.
         number = 0 if connection is None else connection.number + 1
-        made = self._connections.setdefault(number, Connection(self.brokers, self, number))
+        new = Connection(self.brokers, self, number, key=self.key)
+        made = self._connections.setdefault(number, new)
         self._connection = made
         self._connections.pop(number - 2, None)
         if self.__dict__["_closed"]:  # meanwhile
@@ -485,11 +498,3 @@ class App(HookDecorators):
         """Have no connection yet: in a forked child, that of the parent is not to be touched."""
         self._connection = None
         self._connections.clear()
-
-
-def _revive(brokers: tuple[str, ...], timeout: int) -> App:
-    """Unpickle an App: this process's App with the same settings, else a new one."""
-    for app in known_apps():
-        if app._is(brokers, timeout):  # noqa: SLF001
-            return app
-    return App(brokers, timeout / 1000)

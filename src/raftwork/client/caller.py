@@ -9,6 +9,7 @@ from raftwork.messages import Result
 
 if TYPE_CHECKING:
     from raftwork.messages.request import Request
+    from raftwork.sealing import Codec
 
 R = TypeVar("R")
 S = TypeVar("S", bound=Slot)
@@ -20,6 +21,11 @@ class Caller(Protocol):
     @property
     def brokers(self) -> Sequence[str]:
         """The brokers' addresses."""
+        ...
+
+    @property
+    def codec(self) -> "Codec | None":
+        """What seals and opens the contents of tasks; None: they are sent as they are."""
         ...
 
     @property

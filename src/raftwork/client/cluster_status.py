@@ -5,9 +5,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from raftwork.errors import BadMessage, Unavailable
+from raftwork.client.addresses import key_in_use
+from raftwork.errors import BadMessage, PermissionDenied, Unavailable
 from raftwork.features import from_broker, to_broker
-from raftwork.messages import FRAME_BYTES_MAX, BrokerStatus, StatusRequest
+from raftwork.keys import Key
+from raftwork.messages import FRAME_BYTES_MAX, BrokerStatus, Code, Refused, StatusRequest
+from raftwork.net.denials import Denials
 from raftwork.net.leader_claims import learnable
 from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up, reason
@@ -28,14 +31,21 @@ class Answers:
 
 
 def gather(
-    brokers: Sequence[str], timeout: float, *, follow: bool = False, look_up: LookUp = look_up
+    brokers: Sequence[str],
+    timeout: float,
+    *,
+    follow: bool = False,
+    look_up: LookUp = look_up,
+    key: Key | None = None,
 ) -> Answers:
     """The status that each broker reports within `timeout` seconds.
 
     The brokers are addresses `host:port`. With `follow`, brokers named in the answers
-    are asked too, each within that time. Raises Unavailable if no socket can be opened.
+    are asked too, each within that time. The key is that of RAFTWORK_KEY, if
+    any, unless one is given. Raises
+    Unavailable if no socket can be opened, and PermissionDenied if no broker lets it ask.
     """
-    asking = _Asking(look_up)
+    asking = _Asking(look_up, key or key_in_use())
     try:
         for address in brokers:
             asking.ask(address, timeout)
@@ -52,12 +62,13 @@ def gather(
 class _Asking:
     """The links, and the brokers that have not answered yet."""
 
-    def __init__(self, look_up: LookUp) -> None:
+    def __init__(self, look_up: LookUp, key: Key | None) -> None:
         self.answers = Answers()
         #: Until when (s, monotonic) each may still answer.
         self.open: dict[str, float] = {}
+        self._denials = Denials()
         try:
-            self._links = Links(look_up, LinkOptions(FRAME_BYTES_MAX))
+            self._links = Links(look_up, LinkOptions(FRAME_BYTES_MAX), key)
         except OSError as error:
             why = f"cannot open a connection: {reason(error)}"
             raise Unavailable(why) from error
@@ -78,27 +89,43 @@ class _Asking:
         for ready in self._links.poll(math.ceil(min(seconds, _TURN_S) * 1_000)):
             for address, up in self._links.changes(ready, _now()):
                 if up:  # one is asked without a session: what it says of itself needs none
+                    self._denials.link_up(address)
                     self._links.send(address, _REQUEST)
+                else:
+                    self._denials.link_down(address)
             for address, frame in self._links.frames(ready):
                 status = _read(frame)
-                if status is not None and self.open.pop(address, None) is not None:
+                if isinstance(status, Refused):
+                    self._denied(address, status.text)
+                elif status is not None and self.open.pop(address, None) is not None:
                     self.answers.statuses[address] = status
                     came.append(status)
         self._links.tend(_now())
         for address, text in (*self._links.unopened(), *self._links.unresolved()):
             self.answers.failures[address] = text
+        for address, text in self._links.denials():
+            self._denied(address, text)
+        if (why := self._denials.verdict(self.answers.statuses, _now())) is not None:
+            raise PermissionDenied(why)
         return came
+
+    def _denied(self, address: str, text: str) -> None:
+        self._denials.denied(address, text, _now())
+        self.answers.failures[address] = text
+        self.open.pop(address, None)
 
     def close(self) -> None:
         self._links.close()
 
 
-def _read(frame: bytes) -> BrokerStatus | None:
-    """The status, if it is that."""
+def _read(frame: bytes) -> BrokerStatus | Refused | None:
+    """The status, or that it may not be asked for."""
     try:
         message = from_broker.decode(frame)
     except BadMessage:
         return None
+    if isinstance(message, Refused) and message.code == Code.PERMISSION_DENIED:
+        return message
     return message if isinstance(message, BrokerStatus) else None
 
 

@@ -13,6 +13,7 @@ from raftwork.client.ids import new_ids
 from raftwork.client.options import queue_name, task_id
 from raftwork.client.reply import Reply
 from raftwork.client.run import Run, handles
+from raftwork.client.sealed_requests import arguments
 from raftwork.client.status import Status
 from raftwork.features import dead_letters
 from raftwork.features.dead_letters import (
@@ -28,10 +29,13 @@ from raftwork.features.dead_letters import (
     ShowDead,
 )
 from raftwork.messages import State, decode_failure
+from raftwork.sealed_failures import open_failure
+from raftwork.sealing import marks_of
 from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
+    from raftwork.sealing import Codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,11 @@ class DeadTasks:
 
     def show(self, id: str) -> DeadReport:  # noqa: A002
         """One task, with its error, arguments and losses. Raises UnknownTask if it is not dead."""
-        return _report(self._show(id).result())
+        return _report(self._show(id).result(), self._app.codec)
 
     async def ashow(self, id: str) -> DeadReport:  # noqa: A002
         """As `show`, for coroutines."""
-        return _report(await self._show(id).aresult())
+        return _report(await self._show(id).aresult(), self._app.codec)
 
     def retry(self, *ids: str) -> Sequence[Run[Any]]:
         """Enqueue these tasks once more, with all their retries; returns handles of the new tasks.
@@ -144,7 +148,10 @@ class DeadTasks:
 
     def _retry(self, ids: Sequence[str]) -> Sequence[Reply[DeadRetried]]:
         checked = [task_id(each) for each in ids]
-        pairs = zip(checked, new_ids(len(checked)), strict=True)
+        made: Sequence[str] = new_ids(len(checked))
+        if (codec := self._app.codec) is not None:
+            made = [codec.retry_id(*pair) for pair in zip(checked, made, strict=True)]
+        pairs = zip(checked, made, strict=True)
         return [self._app.call(RetryDead(0, *pair), DeadRetried) for pair in pairs]
 
     def _purge(self, ids: Sequence[str]) -> Reply[DeadPurged]:
@@ -158,8 +165,10 @@ def _page(answer: DeadPage) -> list[DeadTask]:
     return [_task(task) for task in answer.tasks]
 
 
-def _report(answer: DeadDetails) -> DeadReport:
-    match unpack(answer.payload):
+def _report(answer: DeadDetails, codec: "Codec | None") -> DeadReport:
+    task = answer.task
+    payload = arguments(codec, answer.payload, task.id, task.name, task.queue)
+    match unpack(payload):
         case [list(args), dict(kwargs), *_]:
             pass
         case _:
@@ -168,7 +177,7 @@ def _report(answer: DeadDetails) -> DeadReport:
         Loss(loss.worker, _time(loss.time), loss.exit, loss.signal, loss.memory)
         for loss in answer.losses
     ]
-    failure = decode_failure(answer.failure)
+    failure = open_failure(codec, decode_failure(answer.failure), task.id, marks_of(task.id))
     words = failure.type, failure.message, failure.traceback
     return DeadReport(_task(answer.task), *words, args, kwargs, losses, failure.log)
 

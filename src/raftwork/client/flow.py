@@ -299,6 +299,7 @@ class Flow:
         """The handle of its outcome, which is that of a task with the flow's id."""
         if self._run is None:
             self._run = handles(self._app, (self._id,), self._reads)[0]
+            self._run.of_flow = True
         return self._run
 
     def result(self, timeout: Duration | None = None) -> Any:

@@ -22,6 +22,16 @@ def known_apps() -> "list[App]":
     return [app for known in list(_apps) if (app := known()) is not None]
 
 
+def revive(brokers: tuple[str, ...], timeout: int, key: str = "") -> "App":
+    """Unpickle an App: this process's App with the same settings, else a new one."""
+    from raftwork.client.app import App
+
+    for app in known_apps():
+        if app._is(brokers, timeout, key):  # noqa: SLF001
+            return app
+    return App(brokers, timeout / 1000, key or None)
+
+
 def _forget(app: "weakref.ref[App]") -> None:
     _apps.pop(app, None)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, ClientHello, Leader, Ping, ToBroker
+from raftwork.net.denials import Denials
 from raftwork.net.leader_claims import leading, learnable
 
 #: Between questions to the leader (to all, while there is none).
@@ -54,6 +55,7 @@ class Brokers:
         self._to_connect = list(self._brokers)
         self._outbox: list[tuple[str, ToBroker]] = []
         self._ping_at = 0
+        self._denials = Denials()
         self._leader: _Broker | None = None
         #: Where requests go now, if anywhere.
         self.endpoint: LeaderEndpoint | None = None
@@ -64,12 +66,14 @@ class Brokers:
         """There is a connection: a session is opened."""
         broker = self._brokers[address]
         broker.last_status = "no answer"
+        self._denials.link_up(address)
         self._hello(broker, now)
 
     def link_down(self, address: str) -> None:
         """The connection is gone, and what was said in it counts no more."""
         broker = self._brokers[address]
         broker.last_status = _NO_CONNECTION
+        self._denials.link_down(address)
         broker.claim = broker.asked_at = broker.hello_at = None
         self._elect()
 
@@ -114,6 +118,15 @@ class Brokers:
         """It refused this client, and why."""
         self._brokers[address].last_status = f"refused: {text}"
 
+    def denied(self, address: str, text: str, now: int) -> None:
+        """It does not let this client in, or to a client's work, and why."""
+        self._brokers[address].last_status = f"refused: {text}"
+        self._denials.denied(address, text, now)
+
+    def verdict(self, now: int) -> str | None:
+        """Why no broker will ever take what this client asks for, if that is so."""
+        return self._denials.verdict(self._brokers, now) if self._denials else None
+
     def ask_soon(self) -> None:
         """Do not wait for the next round of questions."""
         self._ping_at = 0
@@ -139,7 +152,7 @@ class Brokers:
         leader = self._leader
         if leader and leader.asked_at is not None:
             return min(self._ping_at, leader.asked_at + SILENCE_MS)
-        return self._ping_at
+        return min(self._ping_at, self._denials.decided_at) if self._denials else self._ping_at
 
     def leader_time(self, now: int) -> int:
         """The leader's time, from its last word and our clock since then."""

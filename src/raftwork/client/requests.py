@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from raftwork.client.calls import PAUSE_MAX_MS, Answered, Call, Gathered
 from raftwork.errors import (
     REFUSALS,
+    PermissionDenied,
     QueueFull,
     RaftworkError,
     Unavailable,
@@ -136,13 +137,13 @@ class Requests:
         """Fail every call that is out: the client is closing."""
         for call in self._all():
             self._finish(call, error=Unavailable(reason, call.ids))
-        self._window.clear()
-        self._window_bytes = 0
-        self._backlog.clear()
-        self._deferred.clear()
-        self._gathering.clear()
-        self._gathered.clear()
-        self._out = 0
+        self._clear()
+
+    def deny(self, reason: str) -> None:
+        """End every call that is out: no broker will take any of them."""
+        for call in self._all():
+            self._finish(call, error=PermissionDenied(reason))
+        self._clear()
 
     def take(self) -> list[Answered]:
         """The calls that have ended since the last time."""
@@ -150,6 +151,15 @@ class Requests:
         return answered
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _clear(self) -> None:
+        self._window.clear()
+        self._window_bytes = 0
+        self._backlog.clear()
+        self._deferred.clear()
+        self._gathering.clear()
+        self._gathered.clear()
+        self._out = 0
 
     def _all(self) -> list[Call]:
         sent = [call for each in self._window.values() for call in each.members]

@@ -12,6 +12,7 @@ from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run_info import Progress, Report, RunInfo, info, progress, report
+from raftwork.client.sealed_requests import value
 from raftwork.client.status import Status
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
 from raftwork.features.cancel import TasksCancelled
@@ -21,6 +22,8 @@ from raftwork.features.reschedule import Reschedule, Rescheduled
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.messages.flow_values import unpack_value
+from raftwork.sealed_failures import open_failure
+from raftwork.sealing import marks_of
 from raftwork.wait_observer import Awaited, Observed, observed
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ class Run(Slot, Generic[T_co]):
     Pickled it goes by its id and its App's addresses; a copy is the handle itself.
     """
 
-    __slots__ = ("_app", "_reads", "_value", "existing")
+    __slots__ = ("_app", "_reads", "_value", "existing", "of_flow")
 
     def __init__(
         self,
@@ -53,6 +56,8 @@ class Run(Slot, Generic[T_co]):
         self._value: object = _NOT_YET
         #: Whether the enqueue that returned it found this task there, by its unique key.
         self.existing = False
+        #: Whether it is the handle of a flow.
+        self.of_flow = False
 
     def result(self, timeout: Duration | None = None) -> T_co:
         """The task's value, once it has one; waits `timeout` seconds, or for ever.
@@ -144,7 +149,7 @@ class Run(Slot, Generic[T_co]):
 
     def report(self) -> Report:
         """As `info`, with its arguments, or what it came to: up to a mebibyte."""
-        return report(self._show(body=True).result())
+        return report(self._show(body=True).result(), self._app.codec)
 
     async def areport(self) -> Report:
         """As `report`, for coroutines."""
@@ -230,10 +235,13 @@ class Run(Slot, Generic[T_co]):
             raise UnknownTask(f"task {self.id} ({_status(outcome)}): its result is no longer kept")
         if outcome.state is State.SUCCEEDED:
             if self._value is _NOT_YET:
-                value = unpack_value(outcome.data)
-                self._value = value if self._reads is None else self._reads(value)
+                data = value(self._app.codec, outcome.data, self.id, flow=self.of_flow)
+                plain = unpack_value(data)
+                self._value = plain if self._reads is None else self._reads(plain)
             return cast("T_co", self._value)
-        failure = decode_failure(outcome.data)
+        failure = open_failure(
+            self._app.codec, decode_failure(outcome.data), self.id, marks_of(self.id)
+        )
         if outcome.state is State.FAILED:
             words = failure.type, failure.message, failure.traceback
             raise TaskFailed(*words, self.id, failure.log)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from raftwork.client import sealed_requests
 from raftwork.client.options import label, queue_name, seconds
 from raftwork.client.options import tag as checked_tag
 from raftwork.client.reply import Reply
@@ -20,12 +21,15 @@ from raftwork.features.inspect_tasks import (
 from raftwork.features.why_it_waits import utc
 from raftwork.messages import NAME_MAX, PRIORITY_USUAL, State, decode_failure
 from raftwork.messages.flow_values import unpack_value, without_references
+from raftwork.sealed_failures import open_failure
+from raftwork.sealing import marks_of
 from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
     from raftwork.client.options import Duration
     from raftwork.features.progress import ProgressTold, Said
+    from raftwork.sealing import Codec
 
 
 class Attempt(NamedTuple):
@@ -200,20 +204,29 @@ def summary(
     )
 
 
-def report(shown: TaskShown) -> Report:
+def report(shown: TaskShown, codec: "Codec | None" = None) -> Report:
     """With the contents, which were asked for."""
-    told, state = info(shown), shown.task.state
+    told, state, task = info(shown), shown.task.state, shown.task
     if state is State.SUCCEEDED:
-        value = None if shown.forgotten else unpack_value(shown.body)
+        value = None
+        if not shown.forgotten:
+            value = unpack_value(
+                sealed_requests.value(codec, shown.body, task.id, flow=not task.queue)
+            )
         return Report(told, None, None, value, None, "", None)
     if state.final:
         failure = decode_failure(shown.body) if shown.body else None
+        if failure:
+            failure = open_failure(codec, failure, task.id, marks_of(task.id))
         error = shown.task.error or None  # its arguments are another one's
         if failure:
             error = failure.traceback or f"{failure.type}: {failure.message}"
         return Report(told, None, None, None, error, failure.log if failure else "", None)
-    left = None if shown.checkpoint is None else unpack(shown.checkpoint)
-    match without_references(unpack_value(shown.body)):
+    left = None
+    if shown.checkpoint is not None:
+        left = unpack(sealed_requests.checkpoint(codec, shown.checkpoint, task.id))
+    bound = (task.id, task.name, task.queue)
+    match without_references(unpack_value(sealed_requests.arguments(codec, shown.body, *bound))):
         case [list(args), dict(kwargs), *_]:
             return Report(told, args, kwargs, None, None, "", left)
     return Report(told, None, None, None, None, "", left)  # another kind of client's

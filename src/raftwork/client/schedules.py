@@ -18,6 +18,7 @@ from raftwork.client.schedule_options import (
     pack_fields,
     schedule_id,
 )
+from raftwork.client.sealed_requests import scheduled
 from raftwork.conversion import Types
 from raftwork.errors import ScheduleConflict
 from raftwork.features.schedule_plan import Fields, decode_fields, plan_of
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from raftwork.client.reply import Reply
     from raftwork.client.task import BoundTask
     from raftwork.features.schedule_records import ScheduleFacts
+    from raftwork.sealing import Codec
 
 
 class TickCounts(NamedTuple):
@@ -205,11 +207,11 @@ class Schedules:
 
     def get(self, id: str) -> Schedule:  # noqa: A002
         """The schedule of this id."""
-        return _schedule(self._get(id).result().schedules[0])
+        return self._opened(self._get(id).result().schedules[0])
 
     async def aget(self, id: str) -> Schedule:  # noqa: A002
         """As `get`, for coroutines."""
-        return _schedule((await self._get(id).aresult()).schedules[0])
+        return self._opened((await self._get(id).aresult()).schedules[0])
 
     def list(self) -> Sequence[Schedule]:
         """All of them, by id."""
@@ -217,7 +219,7 @@ class Schedules:
         more, after = True, ""
         while more:
             told = self._list(after).result()
-            found += map(_schedule, told.schedules)
+            found += map(self._opened, told.schedules)
             more, after = told.more, found[-1].id if found else ""
         return found
 
@@ -227,7 +229,7 @@ class Schedules:
         more, after = True, ""
         while more:
             told = await self._list(after).aresult()
-            found += map(_schedule, told.schedules)
+            found += map(self._opened, told.schedules)
             more, after = told.more, found[-1].id if found else ""
         return found
 
@@ -307,6 +309,9 @@ class Schedules:
 
     # ---- requests -------------------------------------------------------------------------------
 
+    def _opened(self, facts: ScheduleFacts) -> Schedule:
+        return _schedule(facts, self._app.codec)
+
     def _create(
         self, id_: str, task: BoundTask[..., Any] | str, said: ScheduleFields
     ) -> Reply[ScheduleStands]:
@@ -365,10 +370,10 @@ def _at(instant_ms: int) -> datetime:
     return datetime.fromtimestamp(instant_ms / 1000, UTC)
 
 
-def _schedule(facts: ScheduleFacts) -> Schedule:
+def _schedule(facts: ScheduleFacts, codec: Codec | None) -> Schedule:
     plan = plan_of(facts.declared, facts.override)
     spec = decode_spec(plan.spec)
-    args, kwargs = _call(plan.payload)
+    args, kwargs = _call(scheduled(codec, plan.payload, facts.id))
     return Schedule(
         id=facts.id,
         task=spec.name,

@@ -5,12 +5,13 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from raftwork.client.per_call import checked_headers
+from raftwork.client.per_call import PerCall, checked_headers
 from raftwork.errors import PayloadTooLarge
 from raftwork.instruments import Entered, Sending, complain, headers, installed
 
 if TYPE_CHECKING:
     from raftwork.client.batch import Batch
+    from raftwork.sealing import Codec
 
 
 class _Unfollowed:
@@ -61,6 +62,15 @@ _UNFOLLOWED: Final = _Unfollowed()
 def followed(task: str, queue: str, *, many: bool = False) -> _Unfollowed | _Followed:
     """To be entered around an enqueue, and called with the batch once that is packed."""
     return _Followed(Sending(task, queue, many)) if installed else _UNFOLLOWED
+
+
+def besides_of(call: PerCall, codec: "Codec | None", given: object) -> Mapping[str, object] | None:
+    """What goes behind a call's arguments (`pack_call`); `given` are its ids, if any are.
+
+    What is sealed is compared as it is: under another trace the same id would be another call.
+    """
+    follows = installed and (given is None or codec is None)
+    return with_context(call.besides) if follows else call.besides
 
 
 def with_context(besides: Mapping[str, object] | None) -> Mapping[str, object] | None:

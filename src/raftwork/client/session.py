@@ -38,6 +38,8 @@ class Output(NamedTuple):
     answers: list[Answered]
     #: Outcomes of watched tasks: final, or UNKNOWN.
     outcomes: list[Result]
+    #: Why no outcome that is waited for will come: no broker lets this client in.
+    denied: str | None = None
 
 
 class Session:
@@ -50,6 +52,7 @@ class Session:
         self._requests = Requests(self._brokers, self._alarm, numbers, rng)
         self._watches = Watches(self._brokers, self._alarm, numbers)
         self._endpoint: LeaderEndpoint | None = None
+        self._denied: str | None = None
 
     # ---- facts from callers -------------------------------------------------------------------
 
@@ -90,6 +93,11 @@ class Session:
         """No connection is possible for now, and why; an empty text says that this is over."""
         self._brokers.unreachable(address, text)
 
+    def denied(self, address: str, text: str, now: int) -> None:
+        """The broker at `address` does not let this client in, and why."""
+        self._brokers.denied(address, text, now)
+        self._alarm.due(now)
+
     def receive(self, address: str, frame: bytes, now: int) -> None:
         """A frame from the broker at `address`. A malformed one is dropped."""
         self._brokers.heard(address)
@@ -106,6 +114,11 @@ class Session:
             return
         if not self._busy:
             self._alarm.at = None
+            return
+        if (why := self._brokers.verdict(now)) is not None:
+            self._alarm.at, self._denied = None, why
+            self._requests.deny(why)
+            self._watches.drop_all()
             return
         ask_at = self._brokers.wake(now)
         self._follow(now)
@@ -131,7 +144,8 @@ class Session:
         frames = []
         if messages:
             frames = [(address, to_broker.encode(message)) for address, message in messages]
-        return Output(connect, frames, self._requests.take(), self._watches.take())
+        denied, self._denied = self._denied, None
+        return Output(connect, frames, self._requests.take(), self._watches.take(), denied)
 
     def abandon(self, reason: str) -> None:
         """Fail every call that is still out: the client is closing."""
@@ -177,5 +191,7 @@ class Session:
         if refused.code == Code.NOT_LEADER:
             self._brokers.not_leader(address)
             self._follow(now)
+        elif refused.code == Code.PERMISSION_DENIED and not refused.request:
+            self.denied(address, refused.text, now)
         elif not (self._requests.refused(refused, now) or self._watches.awaits(refused.request)):
             self._brokers.refused(address, refused.text)

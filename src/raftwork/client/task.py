@@ -14,7 +14,7 @@ from raftwork.client.ids import new_ids
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
-from raftwork.client.sending import followed, with_context
+from raftwork.client.sending import besides_of, followed
 from raftwork.client.task_call import TaskCall
 from raftwork.client.uniqueness import check_conflicts, key_of
 from raftwork.conversion import Annotations, Arguments, Types, Unknown
@@ -22,7 +22,6 @@ from raftwork.errors import NotSerializable
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.flow_graph import Node
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
-from raftwork.instruments import installed
 from raftwork.messages import Extras
 from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder, binder
@@ -261,18 +260,12 @@ class BoundTask(Generic[P, T]):
             self._binder(*args, **kwargs)
         if not self.signature.plain:
             args, kwargs = self.signature.out(args, kwargs)
-        names, besides = self.parameters, self._besides
+        names, besides = self.parameters, besides_of(self._once, self._app.codec, self._once.id)
         try:
             return pack_call(call_packer(), self._name, args, kwargs, names, besides)
         except NotSerializable as error:
             args, kwargs = self.signature.rescue(error, args, kwargs)
         return pack_call(call_packer(), self._name, args, kwargs, names, besides)
-
-    @property
-    def _besides(self) -> "Mapping[str, object] | None":
-        """What goes behind a call's arguments (`pack_call`)."""
-        own = self._once.besides
-        return with_context(own) if installed else own
 
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
         payload, once = self.packed(args, kwargs), self._once
@@ -293,7 +286,14 @@ class BoundTask(Generic[P, T]):
         once = self._once
         if keys is None and once.key:
             keys = [once.key] * len(made)
-        rest = ids, self.parameters, keys, self._binder, once.extras(self.chosen), self._besides
+        rest = (
+            ids,
+            self.parameters,
+            keys,
+            self._binder,
+            once.extras(self.chosen),
+            besides_of(once, self._app.codec, ids),
+        )
         whole = self.chosen.unique is True
         try:
             return many_calls(self._name, made, *rest, by_arguments=whole)

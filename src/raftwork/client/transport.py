@@ -23,8 +23,9 @@ from raftwork.client.leader_discovery import PING_INTERVAL_MS
 from raftwork.client.reply import Reply, tell_all
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Session
-from raftwork.errors import AppClosed, Unavailable
+from raftwork.errors import AppClosed, PermissionDenied, Unavailable
 from raftwork.features.enqueue import Enqueued
+from raftwork.keys import Key
 from raftwork.messages import FRAME_BYTES_MAX, Result
 from raftwork.messages.request import Request
 from raftwork.net.links import LinkOptions, Links
@@ -103,13 +104,19 @@ class Connection:
     """
 
     def __init__(
-        self, brokers: Sequence[str], owner: object, number: int = 0, look_up: LookUp = look_up
+        self,
+        brokers: Sequence[str],
+        owner: object,
+        number: int = 0,
+        look_up: LookUp = look_up,
+        key: Key | None = None,
     ) -> None:
         """Raises Unavailable if this process has too many files open."""
         self.number = number
         self.handles = Handles()
         self._brokers = brokers
         self._look_up = look_up
+        self._key = key
         self._pid = os.getpid()
         self._jobs: deque[_Job] = deque()
         try:
@@ -250,7 +257,8 @@ class Connection:
         threads.running[self._thread] = self
         loop = None
         try:
-            loop = _Loop(self._brokers, self.handles, self._bell.read_fd, self._look_up)
+            fd, look_up = self._bell.read_fd, self._look_up
+            loop = _Loop(self._brokers, self.handles, fd, look_up, self._key)
             while not self._closing:
                 # Counted before the jobs are taken: a job that comes later rings again.
                 self._turn += 1
@@ -288,10 +296,15 @@ class _Loop:
     """The sockets and the Session; lives in the thread alone."""
 
     def __init__(
-        self, brokers: Sequence[str], handles: Handles, wake_fd: int, look_up: LookUp
+        self,
+        brokers: Sequence[str],
+        handles: Handles,
+        wake_fd: int,
+        look_up: LookUp,
+        key: Key | None = None,
     ) -> None:
         self._handles = handles
-        self._links = Links(look_up, _LINKS)
+        self._links = Links(look_up, _LINKS, key)
         self._session = Session(brokers, Random())
         self._calls: set[Call] = set()
         #: When this turn began, ms.
@@ -355,6 +368,8 @@ class _Loop:
             self._links.tend(now)
             for address, text in (*self._links.unopened(), *self._links.unresolved()):
                 self._session.unreachable(address, text)
+            for address, text in self._links.denials():
+                self._session.denied(address, text, now)
 
     def close(self, reason: str | None) -> None:
         """End the calls that are out, and close the sockets. None: untold."""
@@ -367,13 +382,15 @@ class _Loop:
         self._links.close()
 
     def _flush(self, now: int) -> None:
-        connect, frames, answers, outcomes = self._session.take()
+        connect, frames, answers, outcomes, denied = self._session.take()
         for address in connect:
             self._links.connect(address, now)
         for address, frame in frames:  # what is lost and matters goes again
             self._links.send(address, frame)
         if answers:
             self._answer(answers)
+        if denied is not None:
+            self._handles.fail_all(PermissionDenied(denied))
         if outcomes and (again := self._handles.deliver(outcomes)):
             self._session.watch(again, now)
             self._flush(now)  # or it would leave when the thread wakes next

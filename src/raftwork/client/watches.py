@@ -65,6 +65,11 @@ class Watches:
         for task in ids:
             self._ids.pop(task, None)
 
+    def drop_all(self) -> None:
+        """No outcome is wanted any more."""
+        self._ids.clear()
+        self._unconfirmed.clear()
+
     def confirmed(self, number: int) -> None:
         """The leader has the watch of this number."""
         self._unconfirmed.pop(number, None)

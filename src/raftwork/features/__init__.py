@@ -9,6 +9,7 @@ where brokers ask for them (catalogue.py), by each module's `feature`.
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.features import (
+    audit,
     cancel,
     checkpoints,
     cluster_settings,
@@ -64,6 +65,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     purge_queue,
     upgrade,
     cluster_settings,
+    audit,
     unique,
     reschedule,
     timers,

@@ -23,8 +23,8 @@ from raftwork.features.flow_graph import (
     kind_of,
     source,
 )
-from raftwork.messages.flow_values import Reference, items_of, packed_reference, with_entry
-from raftwork.wire import pack, pack_array
+from raftwork.messages.flow_values import Reference, as_shard, packed_reference
+from raftwork.wire import pack
 
 if TYPE_CHECKING:
     from raftwork.broker.requests.view import View
@@ -93,7 +93,7 @@ class _Expansion:
         first, count = len(self.nodes), len(workers)
         for index, worker in enumerate(workers):
             self.pins[len(self.nodes)] = worker
-            payload = _as_shard(node.payload, index, count)
+            payload = as_shard(node.payload, index, count)
             self.nodes.append(node._replace(id=f"{node.id}.{index + 1}", payload=payload))
         carries = EdgeKind.CARRIES
         if kind is BroadcastKind.ENDS:
@@ -119,13 +119,6 @@ class _Expansion:
 
 def _edge(place: int, kind: EdgeKind) -> int:
     return place << KIND_BITS | kind.value
-
-
-def _as_shard(payload: bytes, index: int, count: int) -> bytes:
-    """The packed call with what `current().shard` is in it, beside its headers."""
-    items = items_of(payload)
-    besides = items[2] if len(items) > 2 else b""
-    return pack_array([*items[:2], with_entry(besides, "shard", [index, count])])
 
 
 def _check_size(nodes: Sequence[Node]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, ProtocolError
 from raftwork.features.task_batch import AT_MAX_MS, NO_EXTRAS, check_extras, read_spec
-from raftwork.messages import Extras, Spec
+from raftwork.messages import Extras, Spec, decode_spec
 from raftwork.wire import Codec, pack
 
 if TYPE_CHECKING:
@@ -239,6 +239,20 @@ def _check_callbacks(graph: Graph) -> None:
         wrong = whole not in sources or max(sources) >= at or len(sources) > 3
         if wrong or not node.spec or node.broadcast:
             raise ProtocolError("what waits for the end of a flow is a task with an edge from it")
+
+
+def queues_of_graph(data: bytes) -> list[str]:
+    """The queues that tasks of a packed graph go into. Raises BadMessage."""
+    return list(dict.fromkeys(decode_spec(spec).queue for spec in decode_graph(data).specs))
+
+
+def count_tasks(data: bytes) -> int:
+    """Of a packed graph, those that run at its end included; 0 if it cannot be read."""
+    try:
+        graph = decode_graph(data)
+    except BadMessage:
+        return 0
+    return sum(node.spec > 0 for node in (*graph.nodes, *graph.callbacks))
 
 
 def count_nodes(data: bytes) -> int:

@@ -6,13 +6,15 @@ in; for a join, whose value is a list of others' values, every replica does, byt
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgpack
 
-from raftwork.errors import BadMessage
-from raftwork.messages.failures import decode_failure
+from raftwork.errors import BadMessage, CannotDecrypt
+from raftwork.messages.failures import Failure as FailureRecord
+from raftwork.messages.failures import decode_failure, encode_failure
 from raftwork.messages.shared import State
+from raftwork.sealing import SEALED_TYPE, is_sealed
 from raftwork.wire import pack, pack_array
 
 #: Extension types of msgpack. Callers cannot send any: what they pack has none.
@@ -21,6 +23,8 @@ _SPREAD: Final = 2
 _FAILURE: Final = 3
 #: Lists in each other that replicas look into: far from where Python ends a recursion.
 _LISTS_MAX: Final = 500
+#: In a list: the items of a value that is sealed (sealing.py) stand there.
+_SPREAD_SEALED: Final = 5
 
 
 class Reference(NamedTuple):
@@ -62,7 +66,10 @@ def packed_input(state: State, data: bytes) -> bytes:
 
 
 def unpack_value(data: bytes | memoryview) -> object:
-    """A value in which failures may stand, or a template. Raises BadMessage."""
+    """A value in which failures may stand, or a template.
+
+    Raises BadMessage; CannotDecrypt for one that is sealed, as a whole or in parts.
+    """
     return _unpack(data, _read)
 
 
@@ -71,12 +78,58 @@ def _unpack(data: bytes | memoryview, hook: Callable[[int, bytes], object]) -> o
         value: object = msgpack.unpackb(
             data, raw=False, use_list=True, strict_map_key=False, ext_hook=hook
         )
+    except CannotDecrypt:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever the bytes, it is one error (wire.py)
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
     return value
 
 
+class Opener(Protocol):
+    """Opens what is sealed."""
+
+    def value(self, data: bytes) -> bytes:
+        """A packed value. Raises CannotDecrypt, also for one that is not sealed and must be."""
+        ...
+
+    def failure(self, failure: FailureRecord) -> FailureRecord:
+        """With its texts."""
+        ...
+
+
+def opened(data: bytes, opener: Opener) -> bytes:
+    """A packed value with all that is sealed in it opened. Raises CannotDecrypt, BadMessage.
+
+    Brokers make lists of values, and put failures where there is none; nothing else of theirs
+    counts.
+    """
+    if is_sealed(data):
+        return opener.value(data)
+    return _opened(_unpack(data, msgpack.ExtType), opener)
+
+
+def _opened(value: object, opener: Opener) -> bytes:
+    if type(value) is list:
+        items: list[bytes] = []
+        for item in value:
+            if type(item) is msgpack.ExtType and item.code == _SPREAD_SEALED:
+                items += items_of(opener.value(item.data))
+            else:
+                items.append(_opened(item, opener))
+        return pack_array(items)
+    if type(value) is msgpack.ExtType and value.code == _FAILURE:
+        state, ending = msgpack.unpackb(value.data)
+        words = opener.failure(decode_failure(ending))
+        return pack(msgpack.ExtType(_FAILURE, pack((state, encode_failure(words)))))
+    return opener.value(pack(value))
+
+
 def _read(kind: int, data: bytes) -> object:
+    if kind in {SEALED_TYPE, _SPREAD_SEALED}:
+        raise CannotDecrypt(
+            "a value is encrypted, and this process has no key for contents: App(codec=…) or"
+            " RAFTWORK_SECRETS"
+        )
     if kind == _FAILURE:
         state, ending = msgpack.unpackb(data)
         words = decode_failure(ending)
@@ -164,6 +217,24 @@ def _packed(value: object) -> bytes:
         raise BadMessage(f"{type(error).__name__}: {error}") from None
 
 
+def as_shard(payload: bytes, index: int, count: int) -> bytes:
+    """The packed call with what `current().shard` is in it, beside its headers.
+
+    Of one that is sealed the call stands for itself: who opens it makes this again.
+    """
+    items = items_of(payload)
+    besides = items[2] if len(items) > 2 else b""
+    return pack_array([*items[:2], with_entry(besides, "shard", [index, count])])
+
+
+def taken_from_shard(payload: bytes) -> tuple[bytes, tuple[int, int] | None]:
+    """The sealed call in such a one, and its shard; else the payload as it is."""
+    match [] if is_sealed(payload) else _unpack(payload, msgpack.ExtType):
+        case [msgpack.ExtType(code=5, data=data), {"shard": [int(index), int(count)]}]:
+            return data, (index, count)
+    return payload, None
+
+
 def with_entry(packed: bytes, key: str, value: object) -> bytes:
     """A packed dict with one more entry; in the place of what is no dict one with this alone."""
     unpacker = msgpack.Unpacker()
@@ -180,6 +251,8 @@ def with_entry(packed: bytes, key: str, value: object) -> bytes:
 
 def items_of(packed: bytes) -> list[bytes]:
     """The items of a packed list, packed; what is no list is its own only item."""
+    if is_sealed(packed):
+        return [pack(msgpack.ExtType(_SPREAD_SEALED, packed))]
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed)
     items: list[bytes] = []

@@ -58,6 +58,7 @@ class Code(IntEnum):
     UNKNOWN_TASK = errors.UnknownTask.code
     UNKNOWN_WORKER = errors.UnknownWorker.code
     UNSUPPORTED = errors.Unsupported.code
+    PERMISSION_DENIED = errors.PermissionDenied.code
     UNKNOWN_SCHEDULE = errors.UnknownSchedule.code
     SCHEDULE_CONFLICT = errors.ScheduleConflict.code
 

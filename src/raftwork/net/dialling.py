@@ -102,6 +102,11 @@ class Dialler:
         self._targets[key] = _Target(host, port, numbers, now if found is None else None)
         self.down(key, now)
 
+    def redial(self, key: str, now: int) -> None:
+        """Connect `key` anew to where it was: what its connection is made with has changed."""
+        self._targets[key].due = True
+        self.down(key, now)
+
     def up(self, key: str) -> None:
         """It is connected."""
         self._reconnects.up(key)

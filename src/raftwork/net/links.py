@@ -8,12 +8,16 @@ cannot make a descriptor of its own.
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from raftwork.keys import Key, decoded
 from raftwork.net.dialling import Dial, Dialler, Unresolved
+from raftwork.net.handshakes import Failure, Handshakes
 from raftwork.net.polling import ASKS, SocketPoller
 from raftwork.net.resolving import LookUp, ThreadResolver, reason
 
@@ -29,6 +33,13 @@ _TURN_BYTES = 1024 * 1024
 _NOBLOCK = int(zmq.NOBLOCK)
 _LINK_UP = zmq.EVENT_HANDSHAKE_SUCCEEDED
 _LINK_DOWN = zmq.EVENT_DISCONNECTED
+_CONNECTED = zmq.EVENT_CONNECTED
+_FAILURES = {
+    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): Failure.CLOSED,
+    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): Failure.DENIED,
+}
+_FAILED_PROTOCOL = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+_EVENTS = _LINK_UP | _LINK_DOWN | _CONNECTED | _FAILED_PROTOCOL | reduce(or_, _FAILURES)
 
 
 class LinkOptions(NamedTuple):
@@ -55,9 +66,15 @@ class Link:
         address: str,
         options: LinkOptions,
         poller: SocketPoller,
+        key: Key | None = None,
+        number: int = 0,
     ) -> None:
-        """Raises OSError (zmq.ZMQError is one) if it cannot be opened."""
+        """Raises OSError (zmq.ZMQError is one) if it cannot be opened.
+
+        It is the link of that number, from 0.
+        """
         self.address = address
+        self.handshakes = Handshakes(key, number)
         self._poller = poller
         self._turn_frames = options.turn_frames
         self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
@@ -69,7 +86,10 @@ class Link:
             self.socket.maxmsgsize = options.frame_bytes
             self.socket.sndhwm = options.send_messages
             self.socket.rcvhwm = options.receive_messages
-            self.monitor = self.socket.get_monitor_socket(_LINK_UP | _LINK_DOWN)
+            if key is not None:
+                self.socket.curve_publickey = decoded(key.public)
+                self.socket.curve_secretkey = key.secret
+            self.monitor = self.socket.get_monitor_socket(_EVENTS)
         except BaseException:
             self.socket.close(linger=0)
             raise
@@ -87,6 +107,8 @@ class Link:
                 self.socket.disconnect(dial.old)
         with suppress(zmq.ZMQError):
             self.socket.ipv6 = dial.ipv6
+            if (expected := self.handshakes.expected) is not None:
+                self.socket.curve_serverkey = decoded(expected)
             self.socket.connect(dial.new)
 
     def send(self, frame: bytes) -> bool:
@@ -121,10 +143,19 @@ class Link:
                 break
         return frames
 
-    def changes(self) -> Iterator[bool]:
-        """True for each connection made, False for each one lost."""
+    def changes(self, now: int) -> Iterator[bool | Failure]:
+        """True for each connection made, False for each one lost; or how a handshake failed."""
         while self.monitor.poll(0):
-            yield recv_monitor_message(self.monitor, zmq.DONTWAIT)["event"] == _LINK_UP
+            told = recv_monitor_message(self.monitor, zmq.DONTWAIT)
+            event = told["event"]
+            if event == _CONNECTED:
+                self.handshakes.connected(now)
+            elif event in _FAILURES:
+                yield _FAILURES[event]
+            elif event != _FAILED_PROTOCOL:
+                yield event == _LINK_UP
+            elif told["value"] == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+                yield Failure.OTHER_MECHANISM
 
     def close(self, linger_ms: int) -> None:
         """Close the socket; what is not sent yet may take `linger_ms` more."""
@@ -137,9 +168,11 @@ class Link:
 class Links:
     """Lives in one thread. Addresses are HOST:PORT, times monotonic ms."""
 
-    def __init__(self, look_up: LookUp, options: LinkOptions) -> None:
-        """Raises OSError if nothing can be opened."""
+    def __init__(self, look_up: LookUp, options: LinkOptions, key: Key | None = None) -> None:
+        """Raises OSError if nothing can be opened. Brokers without keys take no `key`."""
         _room(_CONTEXT_FILES)
+        self._key = key
+        self._denials: list[tuple[str, str]] = []
         self._options = options
         self._poller = SocketPoller()
         self._resolver = ThreadResolver(look_up)
@@ -207,15 +240,33 @@ class Links:
         link = self._by_monitor.get(ready)
         if link is None:
             return []
-        changes = list(link.changes())
-        for up in changes:
-            if up:
+        changes = []
+        for change in list(link.changes(now)):
+            if isinstance(change, Failure):
+                self._failed(link, change, now)
+                continue
+            changes.append((link.address, change))
+            if change:
                 self._down.discard(link.address)
                 self._dialler.up(link.address)
+                link.handshakes.succeeded()
             else:
                 self._down.add(link.address)
                 self._dialler.down(link.address, now)
-        return [(link.address, up) for up in changes]
+        return changes
+
+    def _failed(self, link: Link, failure: Failure, now: int) -> None:
+        if link.handshakes.failed(failure, now):
+            self._dialler.redial(link.address, now)
+        if text := link.handshakes.denial(failure):
+            self._denials.append((link.address, text))
+
+    def denials(self) -> list[tuple[str, str]]:
+        """Drain the (address, why) of brokers that do not let this process in."""
+        if not self._denials:
+            return []
+        out, self._denials = self._denials, []
+        return out
 
     def frames(self, ready: object) -> list[tuple[str, bytes]]:
         """(address, frame) for a share of what came, if what is ready is a broker's socket."""
@@ -232,7 +283,8 @@ class Links:
     def _open(self, address: str, now: int) -> None:
         try:
             _room(_SOCKET_FILES if self._links else _CONTEXT_FILES)
-            link = Link(self._context, address, self._options, self._poller)
+            place = len(self._links)
+            link = Link(self._context, address, self._options, self._poller, self._key, place)
         except OSError as error:  # libzmq's errors are such, too
             self._unopened[address] = now + _AGAIN_MS
             self._opening.append((address, f"cannot open a connection: {reason(error)}"))

@@ -10,6 +10,7 @@ lose nothing.
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import product
 from typing import cast
 
 import zmq
@@ -17,6 +18,7 @@ import zmq
 from raftwork.addresses import parse_address
 from raftwork.errors import BadMessage
 from raftwork.features import from_broker, to_broker
+from raftwork.keys import Key, decoded
 from raftwork.messages import (
     LAST_SESSION,
     PROTOCOL,
@@ -34,7 +36,12 @@ from raftwork.worker.agent import Identity
 _PATIENCE_S = 1.0
 
 
-def send_notice(identity: Identity, brokers: Sequence[str], running: Sequence[Holding]) -> None:
+def send_notice(
+    identity: Identity,
+    brokers: Sequence[str],
+    running: Sequence[Holding],
+    key: Key | None = None,
+) -> None:
     """Tell the leader, whichever broker that is, that this worker's process is gone.
 
     `running` are the tasks whose code ran as it ended, and runs no more. Returns once it was heard,
@@ -43,9 +50,16 @@ def send_notice(identity: Identity, brokers: Sequence[str], running: Sequence[Ho
     words = notice(identity, running)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     poller = zmq.Poller()
-    for address in brokers:
+    # Which broker has which key is not known here: each is tried at each address.
+    expected = [None] if key is None else key.broker_keys
+    for address, public in product(brokers, expected):
         with suppress(OSError):  # a host without an address, no more files: there are others
-            poller.register(_speak(context, address, words), zmq.POLLIN)
+            dealer: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+            if key is not None and public is not None:
+                dealer.curve_publickey, dealer.curve_secretkey = decoded(key.public), key.secret
+                dealer.curve_serverkey = decoded(public)
+            poller.register(dealer, zmq.POLLIN)
+            _speak(dealer, address, words)
     with suppress(OSError):  # libzmq's errors are such, too
         _await_welcome(poller)
     context.destroy(linger=0)
@@ -69,17 +83,13 @@ def notice(identity: Identity, running: Sequence[Holding]) -> list[bytes]:
     return [to_broker.encode(hello), to_broker.encode(Goodbye(LAST_SESSION, lost=True))]
 
 
-def _speak(
-    context: "zmq.Context[zmq.Socket[bytes]]", address: str, words: Sequence[bytes]
-) -> "zmq.Socket[bytes]":
+def _speak(dealer: "zmq.Socket[bytes]", address: str, words: Sequence[bytes]) -> None:
     host, port = parse_address(address)
     chosen = look_up(host)[0]
-    dealer: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     dealer.ipv6 = ":" in chosen
     dealer.connect(endpoint(chosen, port))
     for frame in words:
         dealer.send(frame, zmq.NOBLOCK)
-    return dealer
 
 
 def _await_welcome(poller: zmq.Poller) -> None:

@@ -1,4 +1,4 @@
-"""`raftwork worker` as a process: sockets, signals and the clock around agent and pool.
+"""The loop of a worker: sockets and the clock around agent and pool.
 
 One loop, one thread (the async pool's own event loop excepted). Sockets never block and never
 linger: what a dead broker did not take is void, and the agent sends it again to the next.
@@ -7,70 +7,44 @@ A turn looks at what stirred and at nothing else: a task of a moment takes three
 comes, one as it ends and one as that is acknowledged, and each looks into the pool or at a socket.
 """
 
-import asyncio
-import errno
 import logging
-import os
-import resource
 import secrets
 import socket
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from random import Random
-from typing import TypedDict
 
-import zmq
-
-from raftwork.errors import BadMessage, HookFailed, PoolBroken
+from raftwork.errors import BadMessage, PermissionDenied, PoolBroken
 from raftwork.features import from_broker, to_broker
 from raftwork.features.schedule_records import DeclareSchedules
-from raftwork.hooks import Hooks
-from raftwork.logs import pass_time, speak_for
+from raftwork.keys import Key
+from raftwork.logs import pass_time
 from raftwork.messages import (
     FRAME_BYTES_MAX,
+    Code,
     Drain,
     FromBroker,
     Refused,
 )
+from raftwork.net.denials import Denials
 from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up
-from raftwork.standard_streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
-from raftwork.worker.blocked_tasks import notice_waits
-from raftwork.worker.context import carry_into_threads
 from raftwork.worker.declaring import Declaring
 from raftwork.worker.events import (
     BrokerTrouble,
     GraceOver,
     HostKnown,
     HostUnknown,
-    NothingRegistered,
     SlotsChanged,
     StopsAtOnce,
     ToldToDrain,
-    WorkerStopped,
-    started,
 )
-from raftwork.worker.executor_calls import served
-from raftwork.worker.hook_calls import hooked, start, stop
-from raftwork.worker.killed_worker_notice import send_notice
-from raftwork.worker.loader import functions
-from raftwork.worker.machine_load import Sampler, usable_cpus
+from raftwork.worker.machine_load import Sampler
 from raftwork.worker.pool import Pool
-from raftwork.worker.pool.coroutine import AsyncPool, run_beside
-from raftwork.worker.pool.engine import EnginePool, Make
-from raftwork.worker.pool.process import ProcessPool
-from raftwork.worker.pool.recycling import NEVER, Recycling
-from raftwork.worker.pool.thread import ThreadPool
-from raftwork.worker.runner import Registry
-from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import TaskLog, tell, tell_declared
-from raftwork.worker.task_logs import keep_last_lines, name_tasks
 from raftwork.worker.task_notes import Courier
-from raftwork.worker.typed_tasks import typed
 
 log = logging.getLogger("raftwork.worker")
 
@@ -92,18 +66,9 @@ _COMPLAIN_MS = 1_000
 _FLUSH_MS = 250
 #: Between two samples of the load, at least, ms: over less, ticks of 10 ms are too coarse.
 _SAMPLE_MS = 500
-#: Seconds for coroutines that were cancelled to end, once all other work is done.
-_FAREWELL_S = 1.0
 _NEVER = 2**62
-#: Errors of an operating system without any more files or processes for us.
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
-
-
-class WorkerOptions(TypedDict):
-    """What is the same for a Worker over any pool."""
-
-    grace: float | None
-    declared: Sequence[DeclareSchedules]
+#: Of what is refused that is no request: the session itself.
+_NOT_LET_IN = 0, Code.PERMISSION_DENIED
 
 
 def now_ms() -> int:
@@ -122,6 +87,7 @@ class Worker:
         *,
         grace: float | None = None,
         look_up: LookUp = look_up,
+        key: Key | None = None,
         declared: Sequence[DeclareSchedules] = (),
     ) -> None:
         self._pool = pool
@@ -143,7 +109,10 @@ class Worker:
                 receive_messages=_RECEIVE_MESSAGES,
                 turn_frames=_TURN_FRAMES,
             ),
+            key,
         )
+        self._denials = Denials()
+        self._taken = False  # by a leader, once
         self._interrupts = 0
         self._heeded = 0
         self._complain_at = now_ms()
@@ -170,11 +139,14 @@ class Worker:
         return self._heeded > 1
 
     def run(self) -> None:
-        """Work until drained or stopped. Raises PoolBroken."""
+        """Work until drained or stopped. Raises PoolBroken.
+
+        Raises PermissionDenied if no broker lets this worker in, and none ever did.
+        """
         try:
             while not self._agent.finished:
                 self._turn()
-        except PoolBroken:
+        except (PoolBroken, PermissionDenied):
             self._send(self._agent.halt(now_ms()))
             raise
         finally:
@@ -236,6 +208,9 @@ class Worker:
         for address, text in links.unopened():
             if text:
                 self._complain(f"broker {address}: {text}", now)
+        for address, text in links.denials():
+            self._denied(address, text, now)
+        self._leave_if_denied(now)
         for address, text in links.unresolved():
             tell(HostUnknown(address, text) if text else HostKnown(address))
         self._task_log.look(agent.session, now)
@@ -280,6 +255,7 @@ class Worker:
 
     def _changed(self, address: str, made: bool, now: int) -> None:
         self._task_log.link(address, made=made)
+        (self._denials.link_up if made else self._denials.link_down)(address)
         if made:
             self._agent.link_made(address, now)
         else:
@@ -291,7 +267,11 @@ class Worker:
         except BadMessage as error:
             self._complain(f"bad frame from {source}: {error}", now)
             return
-        if isinstance(message, Refused):
+        if isinstance(message, Refused) and (message.request, message.code) == _NOT_LET_IN:
+            self._denied(source, message.text, now)
+            if source == self._agent.session.leader and not self._taken:
+                raise PermissionDenied(f"{source}: {message.text:.300}")
+        elif isinstance(message, Refused):
             self._complain(f"refused by {source}: {message.text:.300}", now)
         elif isinstance(message, Drain):
             tell(ToldToDrain(source))
@@ -311,6 +291,18 @@ class Worker:
             sent = [self._links.send(leader, to_broker.encode(note)) for note in notes]
             if not all(sent):
                 self._agent.link_lost(leader, now)
+
+    def _denied(self, address: str, text: str, now: int) -> None:
+        self._denials.denied(address, text, now)
+        self._complain(f"refused by {address}: {text:.300}", now)
+
+    def _leave_if_denied(self, now: int) -> None:
+        """One that was taken once goes on trying: the list it is on may be mended."""
+        self._taken = self._taken or self._agent.session.open
+        if self._denials and not self._taken:
+            why = self._denials.verdict(self._agent.session.brokers, now)
+            if why is not None:
+                raise PermissionDenied(why)
 
     def _complain(self, text: str, now: int) -> None:
         if now >= self._complain_at:
@@ -354,147 +346,3 @@ class Worker:
         self._links.close(_FLUSH_MS)
         self._in.close()
         self._out.close()
-
-
-def run_worker(
-    registry: Mapping[str, Callable[..., object]],
-    *,
-    brokers: Sequence[str],
-    concurrency: int | None = None,
-    pool: str = "process",
-    queues: Sequence[str] = ("default",),
-    name: str | None = None,
-    app_target: str = "",
-    recycling: Recycling = NEVER,
-    hooks: Hooks | None = None,
-    grace: float | None = None,
-    declared: Sequence[DeclareSchedules] = (),
-    pickles: bool = False,
-    engine: Make | None = None,
-) -> int:
-    """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
-
-    `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT". Call it from
-    the main thread, before anything else has started threads: the process pool forks here. A second
-    signal ends the process from inside, with status 0: no thread or exit handler of a task may
-    delay that; so does the first one's passing by `grace` seconds. `declared` are schedules to be
-    created where missing. See executor_calls.py for `pickles`, pool/engine.py for `engine`.
-    """
-    host, pid, mark = socket.gethostname(), os.getpid(), secrets.token_bytes(16)
-    identity = Identity(name or f"{host}-{pid}", mark, host, pid, tuple(queues))
-    slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
-    tasks = typed(hooked(functions(registry), hooks), registry)
-    speak_for(identity.name)
-    facts = identity.name, app_target, pool, slots, identity.queues, tuple(brokers), list(tasks)
-    tell(started(*facts, pid))
-    if not tasks:
-        tell(NothingRegistered(app_target))
-    _prepare(brokers)
-    tasks = {**tasks, **served(app_target, pickles=pickles)}
-    of = WorkerOptions(grace=grace, declared=declared)
-    try:
-        match pool:
-            case "process":
-                _run_processes(identity, brokers, tasks, slots, recycling, hooks, of)
-            case "thread":
-                _start_here(hooks)
-                _run(Worker(identity, brokers, ThreadPool(tasks, identity.name, slots), **of))
-            case "executor" if engine is not None:
-                start(hooks.worker_start, "on_worker_start")
-                elsewhere = EnginePool(engine, app_target, brokers, identity.name, slots)
-                _run(Worker(identity, brokers, elsewhere, **of))
-            case "async":
-                _start_here(hooks)
-                _run_async(identity, brokers, tasks, slots, of)
-            case _:
-                raise ValueError(f"no pool is called {pool!r}, or it needs more than that")
-    except (PoolBroken, HookFailed, OSError, zmq.ZMQError) as error:
-        if (why := _why(error, slots)) is not None:
-            log.critical("%s", why)
-            return 1
-        raise
-    stop(hooks, runs_here=pool in ("thread", "async"))
-    tell(WorkerStopped(identity.name))
-    return 0
-
-
-def _prepare(brokers: Sequence[str]) -> None:
-    """Of this process, before any of its tasks runs."""
-    carry_into_threads()
-    keep_last_lines()
-    name_tasks()
-    notice_waits(brokers)
-
-
-def _why(error: Exception, slots: int) -> str | None:
-    """Why the worker ended, if more is known than the traceback."""
-    if isinstance(error, PoolBroken | HookFailed):
-        return str(error)
-    if not isinstance(error, OSError | zmq.ZMQError) or error.errno not in _SHORT:
-        return None
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return (
-        f"cannot start {slots} slots: {error.strerror}; this process may open {files} files, and a"
-        " slot takes up to two: lower --concurrency, or raise the limit (ulimit -n)"
-    )
-
-
-def _start_here(hooks: Hooks) -> None:
-    """This process is the worker's, and the one that runs tasks."""
-    start(hooks.worker_start, "on_worker_start")
-    start(hooks.child_start, "on_child_start")
-
-
-def _run_processes(
-    identity: Identity,
-    brokers: Sequence[str],
-    tasks: Registry,
-    slots: int,
-    recycling: Recycling,
-    hooks: Hooks,
-    of: WorkerOptions,
-) -> None:
-    killed_notice = partial(send_notice, identity, brokers)
-    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks, killed_notice)
-    try:
-        # Only now: what it opens or starts must not be shared with children, or dead in them.
-        start(hooks.worker_start, "on_worker_start")
-    except HookFailed:
-        pool.close()
-        raise
-    _run(Worker(identity, brokers, pool, **of))
-
-
-def _run(worker: Worker) -> None:
-    with obeyed(worker.interrupt):
-        worker.run()
-    if worker.halted:
-        _leave()
-
-
-def _run_async(
-    identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int, of: WorkerOptions
-) -> None:
-    loop = asyncio.new_event_loop()
-    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots, loop), **of)
-    # A coroutine that refuses to be cancelled would keep the loop, and us, for ever.
-    farewell = threading.Timer(_FAREWELL_S, _leave)
-    farewell.daemon = True
-
-    def work() -> None:
-        """Runs in a thread of its own: a coroutine may block the loop for ever."""
-        worker.run()
-        if worker.halted:
-            _leave()
-        farewell.start()
-
-    with obeyed(worker.interrupt):
-        run_beside(loop, work)
-    farewell.cancel()
-
-
-def _leave() -> None:
-    """End the process from inside, with status 0."""
-    logging.shutdown()
-    flush()
-    os._exit(0)

@@ -18,6 +18,7 @@ from tests.sim.system.protocols import Leading
 from tests.sim.system.watched import WatchedStore
 
 if TYPE_CHECKING:
+    from raftwork.broker.access.access_list import Grant
     from tests.sim.system.broker import Broker
 
 
@@ -30,9 +31,11 @@ class WatchedNode(Node):
         self._watch(self._machine)
         self._handshake.heard = self._hearing(self._handshake.heard)  # type: ignore[method-assign]
 
-    def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
+    def receive(
+        self, routing: bytes, frame: bytes | memoryview, now: int, grant: "Grant | None" = None
+    ) -> bool:
         self._frame = frame
-        return super().receive(routing, frame, now)
+        return super().receive(routing, frame, now, grant)
 
     def turn(self, now: int) -> None:
         super().turn(now)
@@ -82,7 +85,7 @@ class WatchedNode(Node):
     def _asking(self, request: Callable[..., None]) -> Callable[..., None]:
         """Look at each batch as the request processor does, before it does."""
 
-        def asking(routing: bytes, message: ToBroker, size: int) -> None:
+        def asking(routing: bytes, message: ToBroker, size: int, grant: "Grant | None") -> None:
             if isinstance(message, Enqueue):
                 state = self._machine.state
                 try:
@@ -93,7 +96,7 @@ class WatchedNode(Node):
                     self._broker.refuses_early(message.spec, message.tasks)
                 except RaftworkError:
                     pass  # refused for what it is
-            request(routing, message, size)
+            request(routing, message, size, grant)
 
         return asking
 

@@ -53,7 +53,7 @@ def test_neither_side_always_goes_first() -> None:
 
 def test_the_table_names_both_sides_and_the_verdict() -> None:
     found = [compare("enqueue", "tasks/s", [100] * 5, [50] * 5, less_is_better=False)]
-    text = report("v1.0", found)
+    text = report("v1.0", "working tree", found)
     assert "v1.0" in text.splitlines()[0]
     assert text.splitlines()[1].endswith("worse")
 

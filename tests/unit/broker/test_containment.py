@@ -80,7 +80,7 @@ def pushed(frames: list[FromBroker]) -> list[int]:
     return [task.token for m in frames if isinstance(m, Push) for task in m.tasks]
 
 
-def watches(_desk: RequestProcessor, _routing: bytes, request: object, _size: int) -> bool:
+def watches(_desk: RequestProcessor, _routing: bytes, request: object, *_: object) -> bool:
     return isinstance(request, Watch)
 
 

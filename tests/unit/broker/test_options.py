@@ -144,3 +144,15 @@ def test_a_pace_that_cannot_work_is_refused_with_both_numbers(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         _paced(election_timeout=timeout, heartbeat_interval=beat)
+
+
+def test_a_broker_may_listen_elsewhere_than_where_it_is_found() -> None:
+    """In a container, or behind a port that is passed on, its own name is another machine's."""
+    cluster = {"a": "127.0.0.1:7701"}
+    assert BrokerConfig(name="a", cluster=cluster, data=Path("x")).bound == "127.0.0.1:7701"
+    with pytest.raises(ValueError, match=r"0\.0\.0\.0:7701: other machines could reach this"):
+        BrokerConfig(name="a", cluster=cluster, data=Path("x"), listen="0.0.0.0:7701")
+    config = BrokerConfig(
+        name="a", cluster=cluster, data=Path("x"), listen="0.0.0.0:7701", insecure=True
+    )
+    assert (config.address, config.bound) == ("127.0.0.1:7701", "0.0.0.0:7701")

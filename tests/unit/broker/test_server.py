@@ -1,6 +1,8 @@
 """The loop around a node: whom it hears, and when."""
 
 import errno
+import signal
+import socket
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,12 +13,15 @@ import pytest
 import zmq
 
 from raftwork.broker import server
+from raftwork.broker.access.admission import Admission
 from raftwork.broker.net.throttle import REST, Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.options import BrokerConfig
+from raftwork.broker.peer_events import AccessNotReloaded, AccessReloaded
 from raftwork.broker.server import Server
 from raftwork.broker.store import Store
+from raftwork.errors import AccessListRefused
 
 READING = 0.002
 
@@ -32,7 +37,7 @@ class Listening:
 
     mine: ClassVar[set[str]] = set()
 
-    def __init__(self, address: str, _others: object, _now: int) -> None:
+    def __init__(self, address: str, _others: object, _now: int, admission: object = None) -> None:
         self.at, _, _ = address.rpartition(":")
         if self.at not in self.mine:
             raise zmq.ZMQError(errno.EADDRNOTAVAIL)
@@ -123,10 +128,10 @@ class Flooded:
         self._clock.seconds += timeout / 1_000
         return []
 
-    def from_anyone(self) -> Iterator[tuple[bytes, memoryview]]:
+    def from_anyone(self) -> Iterator[tuple[bytes, memoryview, str]]:
         self._clock.seconds += READING
         self.heard += READING
-        yield b"flood", memoryview(b"x")
+        yield b"flood", memoryview(b"x"), ""
 
     def count_violation(self, routing: bytes) -> None:
         assert routing == b"flood"
@@ -158,10 +163,12 @@ class Deaf:
 def running(transport: Flooded, node: Deaf) -> Server:
     """Without sockets and signals."""
     one = object.__new__(Server)
+    one._http = None
     one._transport, one._node = cast("Transport", transport), cast("Node", node)
     one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
     one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
     one._signals_fd, one._throttle, one._now = -1, Throttle(), 0
+    one._admission = None
     one._chores_at = one._wall_base = 0
     return one
 
@@ -207,3 +214,48 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
     share = 1.0 if leads else 1 / (1 + REST)
     assert share * 0.9 < transport.heard / 10 < share * 1.1
     assert transport.violations == round(transport.heard / READING), "each of them is told of"
+
+
+class Reloading:
+    """Of an Admission: a list that changes once, and then cannot be read."""
+
+    digest = "abc"
+
+    def __init__(self) -> None:
+        self.answers: list[frozenset[str]] = [frozenset({"key"})]
+
+    def reload(self) -> frozenset[str]:
+        if not self.answers:
+            raise AccessListRefused("access.toml, line 7: no")
+        return self.answers.pop()
+
+
+def test_sighup_has_the_access_list_read_again_and_ends_nothing() -> None:
+    told: list[object] = []
+    cut: list[object] = []
+    one = object.__new__(Server)
+    one._node = cast("Node", SimpleNamespace(tell=told.append))
+    one._transport = cast("Transport", SimpleNamespace(cut=lambda keys, now: cut.append(keys)))
+    one._admission, one._stop_by = None, None
+    hup = bytes([signal.SIGHUP])
+    one._obey(hup, 0)  # without keys there is nothing to read again
+    assert told == []
+    one._admission = cast("Admission", Reloading())
+    one._obey(hup, 0)
+    one._obey(hup, 0)
+    assert cut == [{"key"}]
+    assert told == [AccessReloaded("abc", 1), AccessNotReloaded("access.toml, line 7: no")]
+    assert one._stop_by is None
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_a_service_manager_is_told_that_it_listens(
+    abstract: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{tmp_path.name}-notify" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name}" if abstract else name)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}" if abstract else name)
+        server.tell_service_manager("READY=1")
+        assert manager.recv(64) == b"READY=1"
+    server.tell_service_manager("READY=1")  # nobody is there: it is none of the broker's business

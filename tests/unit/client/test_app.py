@@ -274,4 +274,4 @@ def test_everything_the_interface_names_is_exported() -> None:
     ]
     errors = [error for error in raised if error not in {RateLimited, Reject, Resume, Retry}]
     assert all(issubclass(error, RaftworkError) for error in errors)
-    assert len(errors) == 20
+    assert len(errors) == 22

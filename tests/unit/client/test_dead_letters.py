@@ -41,6 +41,8 @@ DETAILS = DeadDetails(
 class FakeApp:
     """Answers every question as a broker would, and remembers it."""
 
+    codec = None
+
     def __init__(self, details: DeadDetails = DETAILS) -> None:
         self.asked: list[Any] = []
         self.details = details

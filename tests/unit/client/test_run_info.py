@@ -43,6 +43,8 @@ def shown(task: TaskFacts, body: bytes = b"", **more: Any) -> TaskShown:
 class FakeApp:
     """Answers with what it was given, and remembers what it was asked."""
 
+    codec = None
+
     def __init__(self, *answers: object) -> None:
         self.asked: list[Any] = []
         self._answers = list(answers)

@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 from raftwork import RateLimited, Resume, chain, current
 from raftwork.contrib.opentelemetry import RaftworkInstrumentor
+from raftwork.crypto import Encryption
 from raftwork.instruments import installed as instruments
 from raftwork.testing.virtual_app import VirtualApp, installed
 
@@ -210,6 +211,21 @@ def test_the_same_call_under_another_trace_is_the_same_call(app: VirtualApp, mad
         with made.tracer.start_as_current_span("again"):
             assert task.enqueue(1).id == first.id
     assert add.options(unique=True).enqueue(1).id == add.options(unique=True).enqueue(1).id
+
+
+def test_what_is_sealed_under_an_id_of_its_own_takes_no_context_along(
+    app: VirtualApp, made: Made
+) -> None:
+    """Its bytes must be the same each time: brokers cannot look for headers in them."""
+    app.codec = Encryption([bytes(32)])
+
+    @app.task(name="one")
+    def one() -> None: ...
+
+    for _ in range(2):
+        assert one.options(id="mine").enqueue().id == "mine"
+        (run,) = one.enqueue_many([()], ids=["other"])
+        assert run.id == "other"
 
 
 def test_a_call_by_a_task_is_found_again_by_its_next_attempt(app: VirtualApp, made: Made) -> None:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
+    from raftwork.broker.access.access_list import Grant
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
     from raftwork.broker.version_negotiation import Member
@@ -180,12 +181,19 @@ class Leadership:
         self._dispatcher.needs_plan = True
         self._stirred = self.leaves = True
 
-    def request(self, routing: bytes, request: ToBroker, size: int, now: int) -> None:
-        """A client's request, which came in a frame of `size` bytes."""
+    def request(
+        self,
+        routing: bytes,
+        request: ToBroker,
+        size: int,
+        now: int,
+        grant: Grant | None = None,
+    ) -> None:
+        """A client's request, which came in a frame of `size` bytes, under a key of that grant."""
         self._look(now)
         changes = self.processor.changes
         before = changes[-1] if changes else None
-        self.processor.request(routing, request, size)
+        self.processor.request(routing, request, size, grant)
         self._stirred = True
         if (changes[-1] if changes else None) is before:  # of a change nothing is told yet
             self.leaves = True
@@ -251,6 +259,9 @@ class Leadership:
         if self.workers.has_commands:
             for command in (*self.workers.notes(), *self.workers.commands()):
                 self._pending.append(Proposal(encode_command(command)))
+        if self.processor.has_audit:
+            for note in self.processor.audit():
+                self._pending.append(Proposal(encode_command(note)))
         if due or self._dispatcher.needs_plan:
             self._dispatcher.pass_time(time)
         if self._dispatcher.needs_plan:

@@ -37,6 +37,7 @@ TABLES: Final = {
     "name": "number",
     "worker": "number",
     "attempt": "seq, number",
+    "audit": "number",
 }
 
 _SCHEMA: Final = """
@@ -229,6 +230,13 @@ CREATE TABLE attempt (              -- that failed or was lost, and was not the 
     trace BLOB NOT NULL,            -- for a tracer of the next one; mostly empty
     PRIMARY KEY (seq, number)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (                -- features/audit.py
+    number INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,          -- machine time
+    who TEXT NOT NULL,              -- the key's name
+    what TEXT NOT NULL,
+    outcome TEXT NOT NULL
+) STRICT;
 """
 
 

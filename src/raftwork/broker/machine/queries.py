@@ -36,6 +36,11 @@ _OUTCOMES = """SELECT seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body EN
 _STATES = (
     """SELECT task.id, seq, phase, state FROM json_each(?) CROSS JOIN task ON task.id = value"""
 )
+_QUEUES_OF = ByLevel(
+    """SELECT task.id, queue, {flow} FROM json_each(?) CROSS JOIN task ON task.id = value"""
+)
+_IN_FLOW = """SELECT DISTINCT queue FROM node CROSS JOIN task ON task.seq = node.seq
+    WHERE node.flow = ? AND queue > 0"""
 _STANDINGS = """SELECT DISTINCT seq, queue, phase, state
     FROM json_each(?) CROSS JOIN task ON task.id = value"""
 _STANDING = "SELECT queue, phase, state FROM task WHERE seq = ?"
@@ -121,6 +126,22 @@ def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:
     for task, seq, phase, state in ledger.db.execute(_STATES, (dumps(list(ids)),)):
         known[task] = _state(ledger, seq, phase, state)
     return [known.get(task, State.UNKNOWN) for task in ids]
+
+
+def queues_of(ledger: Ledger, ids: Sequence[str]) -> dict[str, list[str]]:
+    """Of each of these tasks that is known, its queue; of a flow or a join, the flow's tasks'."""
+    known: dict[str, list[str]] = {}
+    of_flow: dict[int, list[str]] = {}
+    query, asked = _QUEUES_OF.at(ledger.level), (dumps(list(ids)),)
+    for task, number, flow in list(ledger.db.execute(query, asked)):
+        if number:
+            known[task] = [ledger.numbered[number].name]
+            continue
+        if flow not in of_flow:
+            inside = list(ledger.db.execute(_IN_FLOW, (flow,)))
+            of_flow[flow] = [ledger.numbered[queue].name for (queue,) in inside]
+        known[task] = of_flow[flow]
+    return known
 
 
 def standings(ledger: Ledger, ids: Sequence[str]) -> list[Standing]:

@@ -67,6 +67,10 @@ class DisconnectMonitor:
                 self._closed.append(routing)
         return False
 
+    def descriptors(self) -> list[tuple[bytes, int]]:
+        """(routing id, descriptor) of the connections that are open, as far as was read."""
+        return [(routing, descriptor) for descriptor, routing in self._by_descriptor.items()]
+
     def drain(self) -> list[bytes]:
         """The routing ids of those that closed. Call it once the ROUTER has no more to read."""
         out, self._closed = self._closed, []

@@ -24,6 +24,8 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.broker.events import unheard
+from raftwork.broker.net.authenticator import DOMAIN
+from raftwork.broker.net.credentials import FAILED, Credentials
 from raftwork.broker.net.disconnect_monitor import DisconnectMonitor
 from raftwork.broker.net.protocol_violations import (
     VIOLATIONS_MAX,
@@ -44,8 +46,9 @@ from raftwork.net.polling import ASKS, SocketPoller
 from raftwork.net.resolving import LookUp, ThreadResolver, look_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping
+    from collections.abc import Callable, Collection, Container, Iterator, Mapping
 
+    from raftwork.broker.access.admission import Admission
     from raftwork.broker.events import Event
 
 #: Messages libzmq holds for one connection; the rest waits in our outbox.
@@ -76,6 +79,7 @@ RECONNECT_MS = 20
 RECONNECT_MAX = 100
 
 
+_LINK_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 #: As plain numbers: flags of an enumeration cost more than the send.
 _NOBLOCK = int(zmq.NOBLOCK)
 _FIRST_PART = int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -126,20 +130,33 @@ class Transport:
     tell: Callable[[Event], None] = staticmethod(unheard)
     #: Connections of the ROUTER may have closed that are not reported yet.
     _some_closed = False
+    #: None: there are no keys.
+    _keys: Credentials | None = None
 
     def __init__(
-        self, address: str, peers: Mapping[str, str], now: int, look_up: LookUp = look_up
+        self,
+        address: str,
+        peers: Mapping[str, str],
+        now: int,
+        look_up: LookUp = look_up,
+        admission: Admission | None = None,
     ) -> None:
         """Raises zmq.ZMQError if `address`, of numbers, cannot be bound.
 
         `peers` are the addresses of the others, by name; hosts' names in them are looked up.
+        Without `admission` there are no keys, and everybody is let in.
         """
-        self._context = zmq.Context()
+        # To encrypt takes one of them 2 ms for each MiB.
+        self._context = zmq.Context(io_threads=1 if admission is None else 2)
         self._outboxes: dict[bytes, Outbox] = {}
         self._waiting = 0  # bytes in all of them
         self._lost: list[bytes] = []
         self._poller, self._anyone = SocketPoller(), True
         self._sent = False  # on the ROUTER, since the last poll
+        if admission is not None:
+            self._keys = Credentials(
+                admission, self._context, self._poller, lambda event: self.tell(event)
+            )
         try:
             self._router = self._bind(address)
         except zmq.ZMQError:
@@ -160,7 +177,7 @@ class Transport:
         self._dealers = {name: self._dealer() for name in peers}
         self._peer_inlets = {n: Inlet(dealer, self._poller) for n, dealer in self._dealers.items()}
         self._monitors = {
-            name: dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+            name: dealer.get_monitor_socket(_LINK_EVENTS | (FAILED if self._keys else 0))
             for name, dealer in self._dealers.items()
         }
         self._monitoring = SocketPoller()
@@ -180,7 +197,9 @@ class Transport:
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # With a domain and no authenticator, ZMTP 1 and 2 are turned away: any bytes pass for
         # ZMTP 1, and its connections could not be closed (rule 4).
-        router.setsockopt(zmq.ZAP_DOMAIN, b"raftwork")
+        router.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+        if self._keys is not None:
+            self._keys.listen(router)
         router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         router.setsockopt(zmq.SNDHWM, SEND_MESSAGES)
         router.setsockopt(zmq.RCVHWM, RECEIVE_MESSAGES)
@@ -222,6 +241,8 @@ class Transport:
         ready = self._poller.poll(timeout)
         if self._disconnects.monitor in ready:
             self._some_closed = True
+        if self._keys is not None:
+            self._keys.answer(ready)
         return ready
 
     # ---- in -----------------------------------------------------------------------------------
@@ -238,6 +259,8 @@ class Transport:
             while monitor.poll(0):
                 event = recv_monitor_message(monitor, zmq.NOBLOCK)
                 up = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+                if self._keys is not None and self._keys.failed(name, event["event"]):
+                    continue  # its end follows
                 if up:
                     self._dialler.up(name)
                 else:
@@ -261,7 +284,8 @@ class Transport:
                     dealer.disconnect(old)
             with suppress(zmq.ZMQError):
                 dealer.setsockopt(zmq.IPV6, int(ipv6))
-                dealer.connect(new)
+                if self._keys is None or self._keys.dial(name, dealer):
+                    dealer.connect(new)
         for name, text in self._dialler.unresolved():
             if text:
                 self.tell(HostUnknown(name, text))
@@ -282,8 +306,8 @@ class Transport:
                 if count < ASKS and not inlet.more():
                     break
 
-    def from_anyone(self) -> Iterator[tuple[bytes, memoryview]]:
-        """(routing id, frame) from the ROUTER, bounded a turn."""
+    def from_anyone(self) -> Iterator[tuple[bytes, memoryview, str]]:
+        """(routing id, frame, public key or nothing) from the ROUTER, bounded a turn."""
         left, shares = TURN_BYTES, dict[bytes, int]()
         for count in range(TURN_FRAMES):
             if 0 < count <= ASKS and not self._inlet.more():
@@ -302,13 +326,25 @@ class Transport:
                 if routing not in self._disconnects.known:
                     self._disconnects.note(routing, _descriptor(parts[1]))
                     self._some_closed = True
-                yield routing, parts[1].buffer
+                user = "" if self._keys is None else self._keys.user(routing, parts[1])
+                if user is None:
+                    self._lost.append(routing)
+                else:
+                    yield routing, parts[1].buffer, user
             else:
                 self._violations.count_violation(routing)
             shares[routing] = shares.get(routing, 0) + 1
             left -= len(parts[0]) + len(parts[-1])
             if left <= 0 or shares[routing] >= TURN_SHARE:
                 return
+
+    def cut(self, keys: Collection[str], now: int) -> None:
+        """These public keys are let in no more, or for other things: close their connections."""
+        assert self._keys is not None
+        self._disconnects.read()  # or a descriptor may be another connection's by now
+        for name in self._keys.cut(keys, self._disconnects.descriptors(), self._port):
+            self._dialler.redial(name, now)
+        self.tend(now)
 
     def count_violation(self, routing: bytes) -> None:
         """What came from there is no frame of ours."""
@@ -370,6 +406,8 @@ class Transport:
         if not self._lost:
             return []
         out, self._lost = self._lost, []
+        if self._keys is not None:
+            self._keys.gone(out)
         return out
 
     def _look_for_closed(self) -> None:

@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from raftwork.broker.access.rights import admins_alone
 from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
+from raftwork.broker.requests.confinement import concealed, confined
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
+from raftwork.features.audit import DONE, NoteAudit, noted
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.effects import Done, Rejected
 from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
@@ -26,6 +29,7 @@ from raftwork.messages.bounds import lists, objections
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from raftwork.broker.access.access_list import Grant
     from raftwork.broker.events import Event
     from raftwork.broker.requests.view import View
     from raftwork.features.effects import Reply
@@ -41,6 +45,8 @@ ITEM_BYTES = 64
 #: longer than its followers wait before they elect another one.
 TURN_WORK = 2_000
 
+#: Rules of requests that do something.
+_ACTS = (Change, Wait)
 #: A session's request: its routing id, what it is, and its number.
 Key = tuple[bytes, type["Frame"], int]
 
@@ -100,6 +106,10 @@ class OpenRequest(NamedTuple):
     rule: Rule
     tally: Tally
     cost: int
+    #: Of its sender's key, if that is for some queues only.
+    grant: Grant | None = None
+    #: Under whose key it goes into the audit; empty if it does not.
+    who: str = ""
 
 
 class Wanted(NamedTuple):
@@ -132,6 +142,7 @@ class RequestProcessor:
         self.changes: list[Wanted] = []
         self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
         self._turn = 0
+        self._audit: list[NoteAudit] = []
         self._open: set[Key] = set()
         #: Of these, those of sessions that are gone.
         self._left: set[Key] = set()
@@ -143,8 +154,10 @@ class RequestProcessor:
 
     # ---- requests -----------------------------------------------------------------------------
 
-    def request(self, routing: bytes, request: Frame, size: int) -> None:
-        """A client's request, which came in a frame of `size` bytes."""
+    def request(
+        self, routing: bytes, request: Frame, size: int, grant: Grant | None = None
+    ) -> None:
+        """A client's request, which came in a frame of `size` bytes, under a key of that grant."""
         number: int = request[0]  # type: ignore[assignment] # so begin all requests
         key = (routing, type(request), number)
         if key in self._open:
@@ -153,14 +166,31 @@ class RequestProcessor:
         cost = size + REQUEST_BYTES
         for at in service.lists:
             cost += ITEM_BYTES * len(cast("list[object]", request[at]))
+        who = ""
+        if grant is not None and type(service.rule) in _ACTS and admins_alone(type(request)):
+            who = grant.name
         try:
             wrong = service.objection(request)
             if wrong is not None:
                 raise ProtocolError(wrong)
+            if grant is not None and grant.confined:
+                request = self._confine(routing, request, grant)
+            else:
+                grant = None
             tally = self._tallies[service.feature.about]
-            self._take(OpenRequest(key, request, service.rule, tally, cost))
+            self._take(OpenRequest(key, request, service.rule, tally, cost, grant, who))
         except REFUSALS as error:
+            if who:
+                self._audit.append(noted(who, request, str(error)))
             self._refuse(routing, number, Code(error.code), str(error))
+
+    def _confine(self, routing: bytes, request: Frame, grant: Grant) -> Frame:
+        """What is left to do of a request whose sender may deal with some queues only."""
+        self.view.results.confine(routing, grant)
+        left, answer = confined(self.view.state, request, grant)
+        if answer is not None:
+            self._frames.append((routing, answer))
+        return left
 
     def _take(self, asked: OpenRequest) -> None:
         rule, tally = asked.rule, asked.tally
@@ -173,6 +203,7 @@ class RequestProcessor:
                     return
                 change = rule.check(self.view, asked.request)
                 if isinstance(change, Done):
+                    self._note(asked)
                     self._frames.append((asked.key[0], self._answer(rule, asked, change)))
                     return
                 self._hold(asked)
@@ -211,6 +242,8 @@ class RequestProcessor:
             self._left.discard(asked.key)
         asked.tally.remove(asked.cost)
         if answer is not None:
+            if asked.grant is not None:
+                answer = concealed(self.view.state, answer, asked.grant)
             self._frames.append((asked.key[0], answer))
 
     def _fail(self, asked: OpenRequest, code: Code, text: str) -> None:
@@ -229,6 +262,22 @@ class RequestProcessor:
         for key in [key for key in self._waits if key[0] == routing]:
             asked, _ = self._waits.pop(key)
             self._end(asked, None)
+
+    def _note(self, asked: OpenRequest, outcome: str = DONE) -> None:
+        if asked.who:
+            self._audit.append(noted(asked.who, asked.request, outcome))
+
+    @property
+    def has_audit(self) -> bool:
+        """Whether `audit` has something."""
+        return bool(self._audit)
+
+    def audit(self) -> list[NoteAudit]:
+        """What goes into the log of what admins did, drained."""
+        if not self._audit:
+            return []
+        out, self._audit = self._audit, []
+        return out if self.view.machine.level >= 2 else []
 
     # ---- changes ------------------------------------------------------------------------------
 
@@ -249,9 +298,11 @@ class RequestProcessor:
         rule = asked.rule
         assert type(rule) is Change
         if type(reply) is Done:
+            self._note(asked)
             self._end(asked, self._answer(rule, asked, reply))
         else:
             assert isinstance(reply, Rejected)
+            self._note(asked, reply.text)
             self._fail(asked, reply.code, reply.text)
 
     # ---- waits --------------------------------------------------------------------------------
@@ -278,9 +329,11 @@ class RequestProcessor:
                 next(polls)
             except StopIteration as end:
                 del self._waits[key]
+                self._note(asked)
                 self._end(asked, end.value)
             except REFUSALS as error:
                 del self._waits[key]
+                self._note(asked, str(error))
                 self._fail(asked, Code(error.code), str(error))
 
     def _take_early(self) -> None:

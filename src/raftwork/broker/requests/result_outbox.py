@@ -10,7 +10,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from raftwork.broker.access.gate import allows
 from raftwork.broker.outbox import Outbox
+from raftwork.broker.requests.confinement import hidden, unknown
 from raftwork.broker.split_by_size import split_by_size
 from raftwork.errors import QueueFull
 from raftwork.features.results import Results
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Iterator
 
+    from raftwork.broker.access.access_list import Grant
     from raftwork.broker.machine import Machine
     from raftwork.features.effects import Settled
 
@@ -42,6 +45,8 @@ class ResultOutbox:
         # Ordered, unlike sets of bytes: the order of frames must not depend on a process's hashes.
         self._watchers: dict[str, dict[bytes, None]] = {}
         self._watched: dict[bytes, set[str]] = defaultdict(set)
+        #: What the keys are for of sessions that may know of some queues only.
+        self._confined: dict[bytes, Grant] = {}
         #: Of the sessions to which something is due.
         self._outboxes: dict[bytes, Outbox[str, Result]] = defaultdict(_results)
 
@@ -58,6 +63,10 @@ class ResultOutbox:
                 raise QueueFull(
                     f"no room to watch {new} more results: {whose} {count} of at most {most}"
                 )
+
+    def confine(self, routing: bytes, grant: Grant) -> None:
+        """This session may know of some queues only."""
+        self._confined[routing] = grant
 
     def watch(self, routing: bytes, id_: str) -> None:
         """Tell this session the outcome once there is one."""
@@ -82,13 +91,21 @@ class ResultOutbox:
         result = Result(effect.id, effect.state, effect.data)
         for routing in watchers:
             self._forget(routing, effect.id)
-            self._outboxes[routing].add(result)
+            grant = self._confined.get(routing) if self._confined else None
+            known = grant is None or self._knows(grant, effect)
+            self._outboxes[routing].add(result if known else unknown(effect.id))
+
+    def _knows(self, grant: Grant, effect: Settled) -> bool:
+        if effect.queue:
+            return allows(grant.queues, effect.queue)
+        return not hidden(self._machine.state, [effect.id], grant)  # a flow
 
     def gone(self, routing: bytes) -> None:
         """The session is closed: it watches nothing any more."""
         for id_ in list(self._watched.get(routing, ())):
             self._unwatch(id_, routing)
         self._watched.pop(routing, None)
+        self._confined.pop(routing, None)
         self._outboxes.pop(routing, None)
 
     def _unwatch(self, id_: str, routing: bytes) -> None:
@@ -124,9 +141,14 @@ class ResultOutbox:
                 yield routing, Results(part)
 
     def _read(self, routing: bytes, owed: deque[str]) -> Iterator[Result]:
-        for result in self._machine.outcomes(list(islice(owed, PAGE)), RESULTS_BYTES):
+        ids = list(islice(owed, PAGE))
+        grant = self._confined.get(routing) if self._confined else None
+        out = () if grant is None else hidden(self._machine.state, ids, grant)
+        for result in self._machine.outcomes(ids, RESULTS_BYTES):
             owed.popleft()
-            if result.state.final or result.state is State.UNKNOWN:
+            if result.id in out:
+                yield unknown(result.id)
+            elif result.state.final or result.state is State.UNKNOWN:
                 yield result
             else:
                 self.watch(routing, result.id)  # it came in while its "unknown" waited

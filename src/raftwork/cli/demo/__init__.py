@@ -14,6 +14,7 @@ from raftwork.broker.options import CONSENSUS
 from raftwork.cli.output import err, err_lines, out_table, progress_console
 from raftwork.cli.signals import end_by_exception
 from raftwork.cli.tables import VERDICT
+from raftwork.cli.values import be_nobody
 from raftwork.escapes import visible_lines
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def command(tasks: int, consensus: str) -> None:
     from raftwork.testing.processes import LocalCluster
 
     end_by_exception()
+    be_nobody()
     directory = Path(tempfile.mkdtemp(prefix="raftwork-demo-"))
     good = False
     try:

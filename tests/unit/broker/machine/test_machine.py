@@ -106,6 +106,7 @@ FILLED = (
     "INSERT INTO name VALUES (99, '')",
     "INSERT INTO worker VALUES (99, x'', '')",
     "INSERT INTO attempt VALUES (1, 1, 0, 0, 0, '')",
+    "INSERT INTO audit VALUES (1, 0, '', '', '')",
 )
 
 

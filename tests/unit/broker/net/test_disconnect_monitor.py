@@ -33,7 +33,7 @@ class Broker:
         self.closed += self.transport.tidy()
 
     def read(self) -> None:
-        for routing, frame in self.transport.from_anyone():
+        for routing, frame, _ in self.transport.from_anyone():
             self.heard.append(bytes(frame))
             self.routing[bytes(frame)] = routing
 

@@ -128,7 +128,7 @@ class Read(Transport):
         self._inlet = inlet(Fake(*messages))
 
     def turn(self) -> list[tuple[bytes, bytes]]:
-        return [(routing, bytes(frame)) for routing, frame in self.from_anyone()]
+        return [(routing, bytes(frame)) for routing, frame, _ in self.from_anyone()]
 
 
 def test_a_turn_ends_when_one_connection_had_its_share() -> None:
@@ -147,7 +147,7 @@ def test_a_turn_ends_after_so_many_bytes() -> None:
 def test_who_has_sent_enough_that_is_no_frame_is_read_no_more() -> None:
     transport = Read(*[[b"bad", b"x"], [b"good", b"y"]] * (VIOLATIONS_MAX + 2))
     came = []
-    for routing, frame in transport.from_anyone():
+    for routing, frame, _ in transport.from_anyone():
         came.append((routing, bytes(frame)))
         if routing == b"bad":
             transport.count_violation(routing)

@@ -1,0 +1,49 @@
+"""`raftwork audit`: what admins did, under which key, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Final
+
+import click
+
+from raftwork.cli.cluster import Cluster, Shown, shows
+from raftwork.cli.output import out_table
+from raftwork.cli.tables import Column, Overflow
+from raftwork.client.audit import entries
+from raftwork.features.audit import ROWS_MAX
+
+_COLUMNS: Final = (
+    Column("at", 1, Overflow.WHOLE),
+    Column("key", 2),
+    Column("what", 4, Overflow.WRAPPED),
+    Column("outcome", 3, Overflow.WRAPPED),
+)
+
+
+@click.command("audit")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, ROWS_MAX),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="So many of the newest.",
+)
+@shows
+def command(cluster: Cluster, limit: int) -> Shown:
+    """Show what was done that only admins may do, newest first.
+
+    Each broker keeps the newest 10,000. Without keys there is nothing to show: nobody knows who it
+    was. What was refused for want of a right is in the brokers' logs.
+
+    \b
+    Example:
+      raftwork audit --limit 20
+    """
+    found = list(entries(cluster.app, limit))
+    document = [asdict(each) | {"at": each.at.isoformat(timespec="milliseconds")} for each in found]
+    rows = [
+        (each.at.isoformat(timespec="seconds"), each.who, each.what, each.outcome) for each in found
+    ]
+    return Shown(document, lambda: out_table(_COLUMNS, rows))

@@ -1,0 +1,120 @@
+"""The audit: what admins did, under which key, and what came of it. Kept by every replica.
+
+1. A request that only admins may make is written down when its fate is known, in the next entry of
+   the log. Of one whose leader ends just then there may be no row.
+2. Nothing is written while there are no keys: then nobody knows who it was.
+3. The newest ROWS_MAX are kept. Contents of tasks are none of it.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+
+from raftwork.features.effects import Done, Effect
+from raftwork.messages.bounds import Between
+from raftwork.messages.registry import command, reply, request
+
+if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.broker.requests.view import View
+    from raftwork.features.feature import Feature
+    from raftwork.messages.registry import Frame
+
+ROWS_MAX: Final = 10_000
+#: Rows of one page.
+PAGE_MAX: Final = 1_000
+#: Characters that are kept of what was asked for, and of what came of it.
+TEXT_MAX: Final = 500
+DONE: Final = "done"
+#: Below it there is no table for it.
+_LEVEL: Final = 2
+
+_INSERT = "INSERT INTO audit (time, who, what, outcome) VALUES (?, ?, ?, ?) RETURNING number"
+_DROP = "DELETE FROM audit WHERE number <= ?"
+_PAGE = """SELECT number, time, who, what, outcome FROM audit WHERE ? = 0 OR number < ?
+    ORDER BY number DESC LIMIT ?"""
+
+
+# ---- records ------------------------------------------------------------------------------------
+
+
+class AuditRow(NamedTuple):
+    """One request of an admin. `time` is leader time, ms, at which it was written down."""
+
+    number: int  # grows with each
+    time: int
+    who: str  # the key's name
+    what: str
+    outcome: str  # `done`, or why not
+
+
+@reply(210)
+class AuditTold(NamedTuple):
+    """The newest rows below a number, newest first."""
+
+    request: int
+    rows: list[AuditRow]
+
+
+@request(210, reply=AuditTold)
+class AskAudit(NamedTuple):
+    """The newest rows numbered below `before` (0: of all), newest first (linearizable)."""
+
+    request: int
+    before: int
+    limit: Annotated[int, Between(1, PAGE_MAX)]
+
+
+@command(210, since=2)
+class NoteAudit(NamedTuple):
+    """Write down what was asked for under a key, and what came of it."""
+
+    who: str
+    what: str
+    outcome: str
+
+
+# ---- on the leader ------------------------------------------------------------------------------
+
+
+def noted(who: str, request: "Frame", outcome: str = DONE) -> NoteAudit:
+    """What to write down of a request."""
+    return NoteAudit(who, in_words(request), outcome[:TEXT_MAX])
+
+
+def in_words(request: "Frame") -> str:
+    """The request's name and its fields, without its number; bytes are not shown."""
+    fields: tuple[str, ...] = request._fields  # type: ignore[attr-defined]
+    shown = [
+        f"{name}={f'{len(value)} bytes' if isinstance(value, bytes) else repr(value)}"
+        for name, value in zip(fields[1:], request[1:], strict=True)
+    ]
+    return " ".join([type(request).__name__, *shown])[:TEXT_MAX]
+
+
+def _read(view: "View", asked: AskAudit) -> AuditTold:
+    if view.machine.level < _LEVEL:
+        return AuditTold(asked.request, [])
+    rows = view.state.db.execute(_PAGE, (asked.before, asked.before, asked.limit))
+    return AuditTold(asked.request, [AuditRow(*row) for row in rows])
+
+
+# ---- on every replica ---------------------------------------------------------------------------
+
+
+def _note(ledger: "Ledger", note: NoteAudit, _effects: list[Effect]) -> Done:
+    """Write it down; the oldest goes."""
+    texts = (text[:TEXT_MAX] for text in note)
+    number = ledger.db.execute(_INSERT, (ledger.time, *texts)).get
+    ledger.db.execute(_DROP, (number - ROWS_MAX,))
+    return Done()
+
+
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Budget, Feature, read, transition
+
+    return Feature(
+        "the audit",
+        rules=[read(AskAudit, _read, work=200)],
+        transitions=[transition(NoteAudit, _note)],
+        budget=Budget(requests=100),
+    )

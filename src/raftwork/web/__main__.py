@@ -1,0 +1,5 @@
+"""`python -m raftwork.web`."""
+
+from raftwork.web.server import main
+
+main()

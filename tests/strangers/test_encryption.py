@@ -1,0 +1,145 @@
+"""Somebody keeps contents from brokers, with the page alone."""
+
+import re
+from pathlib import Path
+
+from tests.strangers.place import Place
+
+PAGE = Path(__file__).parents[2] / "docs" / "howto-encryption.md"
+_FILE = re.compile(r"```python title=\"([\w.]+)\"\n(.*?)```", re.DOTALL)
+_LINE = re.compile(r"```sh title=\"(\w+)\"\n(.*?)\n```", re.DOTALL)
+_PRINTED = re.compile(r"prints:\n\n```\n(.*?)```", re.DOTALL)
+
+
+def test_the_page_works_as_printed_and_no_broker_has_seen_it(alone: Place) -> None:
+    text = PAGE.read_text()
+    lines = dict(_LINE.findall(text))
+    for name, body in _FILE.findall(text):
+        alone.write(name, body)
+    assert alone.sh(lines["make"]).code == 0
+    alone.start(f"env {lines['worker']}", "w1")
+    (printed,) = _PRINTED.findall(text)
+    done = alone.sh("RAFTWORK_SECRETS=contents.secret python pay.py")
+    assert done.out == printed, done.err
+    asked = alone.sh(
+        "RAFTWORK_SECRETS=contents.secret raftwork enqueue vault.charge 4111-1111 1 --wait --id one"
+    )
+    assert asked.out == '"charged 4111-1111"\n', asked.err
+    blind = alone.sh("raftwork result one")
+    assert blind.code == 1
+    assert "CannotDecrypt" in blind.err
+    (dead,) = re.findall(r"[0-9a-f-]{36}", alone.sh("raftwork dead list").out)[:1]
+    again = alone.sh(f"RAFTWORK_SECRETS=contents.secret raftwork dead retry {dead}")
+    assert again.code == 0, again.err
+    shown = alone.sh(f"RAFTWORK_SECRETS=contents.secret raftwork dead show {dead}")
+    assert "cannot be charged -7" in shown.out, shown
+    _unseen(alone, b"4111-1111", b"cannot be charged")
+
+
+FLOWS = """
+import time
+from raftwork import App, RateLimited, TaskFailed, chain, chord, current, group, replace
+app = App()
+
+@app.task
+def mark(text): return f"plain-{text}"
+
+@app.task
+def both(texts): return [*texts, "plain-both"]
+
+@app.task
+def fail(text): raise ValueError(f"plain-{text}")
+
+@app.task
+def look(found): return f"plain-{found[0].message}-{found[1]}"
+
+@app.task
+def more(text):
+    current().spawn(mark, "hush-spawned")
+    return replace(chord([mark.s(text), again.s(text)], both.s()))
+
+@app.task
+def again(text): return replace(mark.s(f"again-{text}"))
+
+@app.task
+def wide(text): return [f"plain-{text}", 7]
+
+@app.task
+def shard(text): return [f"plain-{text}", current().shard]
+
+@app.task(retries=0)
+def late(text): raise RateLimited(retry_after=0.1, limit=text) if current().attempt == 1 else None
+
+@app.schedule("nightly", cron="@yearly", args=("hush-declared",))
+@app.task
+def tick(text): return f"plain-{text}"
+"""
+USE_FLOWS = """
+from flows import *
+
+def failed(run):
+    try: return run.result(30)
+    except TaskFailed as error: return str(error)
+
+print(chain(mark.s("one"), mark.s()).enqueue().result(30))
+print(group(mark.s("a"), group(mark.s("b"), mark.s("c"))).enqueue().result(30))
+print(chord([mark.s("a"), mark.s("b")], both.s()).enqueue().result(30))
+print(chord([], both.s()).enqueue().result(30))
+print(wide.map(["x", "y", "z"], chunk=2).enqueue().result(30))
+print(chain(mark.map(["x", "y", "z"], chunk=2), both.s()).enqueue().result(30))
+print(chain(group(fail.s("no"), mark.s("yes"), on_error="continue"), look.s()).enqueue().result(30))
+print(failed(chain(fail.s("no"), mark.s()).enqueue("broken")))
+print(failed(app.flow("broken").retry()))
+print(group(fail.s("no"), mark.s("yes"), on_error="continue").enqueue().result(30)[0].message)
+print(more.enqueue("x").result(30))
+print(chain(more.s("y"), both.s()).enqueue().result(30))
+print(shard.broadcast("hush-all").enqueue().result(30))
+with app.flow("signals") as flow:
+    flow.add(both, [flow.wait("go"), flow.add(mark, "z")])
+flow.on_success(mark)
+app.signal("signals", "go", "plain-said")
+print(flow.result(30))
+print(app.schedules.trigger("nightly").result(30))
+app.schedules.update("nightly", args=("hush-updated",))
+print(app.schedules.trigger("nightly").result(30), app.schedules.get("nightly").args)
+app.schedules.create("own", tick, cron="@yearly", kwargs={"text": "hush-own"})
+print(app.schedules.trigger("own").result(30), app.schedules.get("own").kwargs)
+"""
+PRINTED = """plain-plain-one
+['plain-a', ['plain-b', 'plain-c']]
+['plain-a', 'plain-b', 'plain-both']
+['plain-both']
+[['plain-x', 7], ['plain-y', 7], ['plain-z', 7]]
+['plain-x', 'plain-y', 'plain-z', 'plain-both']
+plain-plain-no-plain-yes
+ValueError: plain-no
+ValueError: plain-no
+plain-no
+['plain-x', 'plain-again-x', 'plain-both']
+['plain-y', 'plain-again-y', 'plain-both', 'plain-both']
+[['plain-hush-all', [0, 1]]]
+['plain-said', 'plain-z', 'plain-both']
+plain-hush-declared
+plain-hush-updated ['hush-updated']
+plain-hush-own {'text': 'hush-own'}
+"""
+
+
+def test_flows_and_schedules_do_the_same_and_no_broker_has_seen_it(alone: Place) -> None:
+    alone.write("flows.py", FLOWS)
+    alone.write("use.py", USE_FLOWS)
+    assert alone.sh("raftwork keys secret > contents.secret; chmod 600 contents.secret").code == 0
+    alone.env["RAFTWORK_SECRETS"] = "contents.secret"
+    alone.worker("--concurrency 4", "flows:app")
+    done = alone.sh("python use.py")
+    assert done.out == PRINTED, done.err
+    shown = alone.sh("raftwork result signals; raftwork show signals")
+    assert "plain-said" in shown.out, shown
+    _unseen(alone, b"plain-", b"hush-")
+
+
+def _unseen(place: Place, *words: bytes) -> None:
+    kept = [path for path in (place.directory / "data").rglob("*") if path.is_file()]
+    assert kept
+    for word in words:
+        assert not any(word in path.read_bytes() for path in kept), word

@@ -1,0 +1,232 @@
+"""Real sockets: who is let in, who is told why not, and what becomes of those that are revoked."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from raftwork.broker.access.access_list import Grant
+from raftwork.broker.access.admission import Admission
+from raftwork.broker.access.edit_access import allowed, revoked
+from raftwork.broker.events import Event
+from raftwork.broker.net.authenticator import listen_with
+from raftwork.broker.net.transport import Transport
+from raftwork.broker.peer_events import KeyNotKnown
+from raftwork.errors import AccessListRefused
+from raftwork.keys import Key, Role, new_key
+from raftwork.messages import FRAME_BYTES_MAX
+from raftwork.net.links import LinkOptions, Links
+from raftwork.testing.processes import free_addresses
+
+PATIENCE_S = 20.0
+
+
+def now() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+class Broker:
+    """The sockets of a broker called `a`, with a key and a list."""
+
+    def __init__(self, directory: Path, *others: Key) -> None:
+        self.key = new_key("a", [Role.PEER])
+        self.file = directory / "access.toml"
+        text = ""
+        for each in (self.key, *others):
+            grant = Grant(each.name, each.roles, each.queues)
+            text = allowed(text, str(self.file), grant, each.public)
+        self.file.write_text(text)
+        self.admission = Admission(self.key, str(self.file), ["a"])
+        (self.address,) = free_addresses(1)
+        self.transport = Transport(self.address, {}, now(), admission=self.admission)
+        self.events: list[Event] = []
+        self.transport.tell = self.events.append
+        self.heard: list[tuple[bytes, bytes, str]] = []
+        self.lost: list[bytes] = []
+
+    def turn(self) -> None:
+        ready = self.transport.poll(1, anyone=True)
+        if self.transport.anyone in ready:
+            for routing, frame, user in self.transport.from_anyone():
+                self.heard.append((routing, bytes(frame), user))
+        self.lost += self.transport.tidy()
+
+
+@pytest.fixture
+def ada() -> Key:
+    return new_key("ada", [Role.CLIENT])
+
+
+@pytest.fixture
+def broker(tmp_path: Path, ada: Key) -> Iterator[Broker]:
+    made = Broker(tmp_path, ada)
+    yield made
+    made.transport.close(0)
+
+
+class Client:
+    """A process with these keys that says what it can, again and again."""
+
+    def __init__(self, broker: Broker, key: Key | None, brokers: tuple[Key, ...] = ()) -> None:
+        if key is not None:
+            trusted = {each.name: (each.public,) for each in brokers or (broker.key,)}
+            key = Key(key.name, key.roles, key.queues, key.public, key.secret, trusted, "FILE")
+        self.links = Links(lambda host: (host,), LinkOptions(FRAME_BYTES_MAX), key)
+        self.address = broker.address
+        self.links.connect(broker.address, now())
+        self.denials: list[str] = []
+        self.up = False
+
+    def turn(self) -> None:
+        for ready in self.links.poll(1):
+            for _, up in self.links.changes(ready, now()):
+                self.up = up
+                if up:
+                    self.links.send(self.address, b"hello")
+        self.links.tend(now())
+        self.denials += [text for _, text in self.links.denials()]
+
+
+def until(condition: Callable[[], object], *turns: Broker | Client) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        for each in turns:
+            each.turn()
+
+
+def test_a_key_on_the_list_is_let_in_and_each_of_its_frames_is_under_it(
+    broker: Broker, ada: Key
+) -> None:
+    client = Client(broker, ada)
+    until(lambda: broker.heard, broker, client)
+    assert [(frame, user) for _, frame, user in broker.heard] == [(b"hello", ada.public)]
+    assert not client.denials
+    client.links.close()
+
+
+def test_strangers_are_turned_away_and_told_why(broker: Broker, ada: Key) -> None:
+    unknown = new_key("ada", [Role.CLIENT])  # the name alone is nobody
+    for key, brokers, why in (
+        (unknown, (), "not let in"),
+        (None, (), "this process has none"),
+        (ada, (unknown,), "none of the brokers whose keys are in FILE"),
+    ):
+        client = Client(broker, key, brokers)
+        until(lambda client=client: client.denials, broker, client)  # type: ignore[misc]
+        assert why in client.denials[0]
+        assert not client.up
+        client.links.close()
+    assert not broker.heard
+    told = {event.key for event in broker.events if isinstance(event, KeyNotKnown)}
+    assert told == {unknown.public}
+
+
+def test_of_several_brokers_keys_the_one_that_fits_is_found(broker: Broker, ada: Key) -> None:
+    others = tuple(new_key(name, [Role.PEER]) for name in "xyz")
+    client = Client(broker, ada, (*others, broker.key))
+    until(lambda: broker.heard, broker, client)
+    assert not client.denials
+    client.links.close()
+
+
+def test_a_client_with_a_key_learns_that_a_broker_has_none(broker: Broker, ada: Key) -> None:
+    client = Client(broker, ada)
+    client.links.close()
+    (address,) = free_addresses(1)
+    bare = Transport(address, {}, now())
+    broker.address = address
+    client = Client(broker, ada)
+
+    def turn() -> bool:
+        bare.poll(1, anyone=True)
+        return bool(client.denials)
+
+    until(turn, client)
+    # Which of the two is told hangs on whose end closes first.
+    assert "it has no key" in client.denials[0] or "or has no key" in client.denials[0]
+    client.links.close()
+    bare.close(0)
+
+
+def test_what_is_revoked_is_cut_within_a_second_and_not_let_in_again(
+    broker: Broker, ada: Key
+) -> None:
+    client = Client(broker, ada)
+    until(lambda: broker.heard, broker, client)
+    ((routing, _, _),) = broker.heard
+    broker.file.write_text(revoked(broker.file.read_text(), "", "ada"))
+    changed = broker.admission.reload()
+    assert changed == {ada.public}
+    began = now()
+    broker.transport.cut(changed, began)
+    until(lambda: broker.lost and not client.up, broker, client)
+    assert now() - began < 1_000
+    assert broker.lost == [routing]
+    until(lambda: client.denials, broker, client)
+    assert "not let in" in client.denials[0]
+    client.links.close()
+
+
+def test_a_list_that_cannot_be_read_again_changes_nothing(broker: Broker, ada: Key) -> None:
+    digest = broker.admission.digest
+    broker.file.write_text("nonsense")
+    with pytest.raises(AccessListRefused):
+        broker.admission.reload()
+    assert broker.admission.knows(ada.public)
+    assert broker.admission.digest == digest
+
+
+def test_a_broker_that_its_own_list_does_not_know_is_refused(tmp_path: Path, ada: Key) -> None:
+    broker = Broker(tmp_path, ada)
+    broker.transport.close(0)
+    with pytest.raises(AccessListRefused, match="the broker b has no key in it"):
+        Admission(broker.key, str(broker.file), ["a", "b"])
+    with pytest.raises(AccessListRefused, match=r"the key ada.* is not in it as a broker's"):
+        Admission(ada, str(broker.file), ["a"])
+
+
+def test_a_routing_id_that_another_key_takes_is_heard_only_once_its_owner_is_gone(
+    broker: Broker, ada: Key
+) -> None:
+    keys = broker.transport._keys
+    assert keys is not None
+
+    class Frame:
+        def __init__(self, user: str) -> None:
+            self.user = user
+
+        def get(self, _name: str) -> str:
+            return self.user
+
+    assert keys.user(b"r", Frame("one")) == "one"  # type: ignore[arg-type]
+    assert keys.user(b"r", Frame("one")) == "one"  # type: ignore[arg-type]
+    assert keys.user(b"r", Frame("two")) is None  # type: ignore[arg-type]
+    assert keys.user(b"r", Frame("two")) == "two"  # type: ignore[arg-type]
+    keys.gone([b"r"])
+    assert keys.user(b"r", Frame("one")) == "one"  # type: ignore[arg-type]
+
+
+def test_without_a_handler_nobody_is_let_in() -> None:
+    """libzmq lets everybody in then, unless it is told otherwise."""
+    mine, other = new_key("a", [Role.PEER]), new_key("ada", [Role.CLIENT])
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    router.setsockopt(zmq.ZAP_DOMAIN, b"raftwork")
+    listen_with(router, mine)
+    port = router.bind_to_random_port("tcp://127.0.0.1")
+    key = Key("ada", other.roles, ("*",), other.public, other.secret, {"a": (mine.public,)})
+    links = Links(lambda host: (host,), LinkOptions(FRAME_BYTES_MAX), key)
+    links.connect(f"127.0.0.1:{port}", now())
+    deadline, denials, ups = time.monotonic() + PATIENCE_S, list[object](), list[bool]()
+    while not (denials or ups):
+        assert time.monotonic() < deadline
+        for ready in links.poll(10):
+            ups += [up for _, up in links.changes(ready, now()) if up]
+        links.tend(now())
+        denials += links.denials()
+    assert denials
+    links.close()
+    context.destroy(linger=0)

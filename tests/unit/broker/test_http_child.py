@@ -1,0 +1,100 @@
+"""The child that answers HTTP: a broker starts it, starts it again, and ends it."""
+
+import subprocess
+from pathlib import Path
+from typing import cast
+
+from raftwork.broker.http_child import AGAIN_MS, HttpChild
+from raftwork.broker.options import BrokerConfig
+from raftwork.broker.peer_events import HttpEnded
+
+
+class Child:
+    """In place of a process."""
+
+    def __init__(self) -> None:
+        self.returncode: int | None = None
+        self.killed = False
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def kill(self) -> None:
+        self.killed = True
+
+    def wait(self) -> None:
+        assert self.killed
+
+
+class Spawning:
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+        self.commands: list[list[str]] = []
+        self.error: OSError | None = None
+
+    def __call__(self, command: list[str], **_: object) -> "subprocess.Popen[bytes]":
+        if self.error is not None:
+            raise self.error
+        self.commands.append(command)
+        self.children.append(Child())
+        return cast("subprocess.Popen[bytes]", self.children[-1])
+
+
+def child(listen: str = "") -> tuple[HttpChild, Spawning, list[object]]:
+    config = BrokerConfig(
+        name="b",
+        cluster={"a": "127.0.0.1:1", "b": "127.0.0.1:2"},
+        data=Path("x"),
+        listen=listen,
+        http="127.0.0.1:7780",
+        insecure=bool(listen),
+    )
+    spawn, told = Spawning(), list[object]()
+    return HttpChild(config, told.append, spawn), spawn, told
+
+
+def test_it_is_started_once_and_again_after_pauses_that_grow() -> None:
+    one, spawn, told = child()
+    for now in (0, 100):
+        one.tend(now)
+    assert len(spawn.children) == 1
+    spawn.children[0].returncode = 3
+    one.tend(1_000)
+    assert told == [HttpEnded("127.0.0.1:7780", "it ended with status 3")]
+    one.tend(999 + AGAIN_MS)
+    assert len(spawn.children) == 1
+    one.tend(1_000 + AGAIN_MS)
+    assert len(spawn.children) == 2
+    spawn.children[1].returncode = 3
+    one.tend(3_000)
+    one.tend(2_999 + 2 * AGAIN_MS)
+    assert len(spawn.children) == 2
+    one.tend(3_000 + 2 * AGAIN_MS)
+    assert len(spawn.children) == 3
+
+
+def test_that_it_cannot_be_started_is_told_and_no_more() -> None:
+    one, spawn, told = child()
+    spawn.error = OSError(11, "Resource temporarily unavailable")
+    one.tend(0)
+    why = "it cannot be started: Resource temporarily unavailable"
+    assert told == [HttpEnded("127.0.0.1:7780", why)]
+    spawn.error = None
+    one.tend(AGAIN_MS)
+    assert len(spawn.children) == 1
+
+
+def test_it_ends_with_the_broker() -> None:
+    one, spawn, _ = child()
+    one.tend(0)
+    one.close()
+    assert spawn.children[0].killed
+    one.close()
+
+
+def test_it_asks_the_broker_where_this_machine_reaches_it() -> None:
+    for listen, at in (("", "127.0.0.1:2"), ("0.0.0.0:5", "127.0.0.1:5"), ("[::]:5", "[::1]:5")):
+        one, spawn, _ = child(listen)
+        one.tend(0)
+        (command,) = spawn.commands
+        assert command[command.index("--brokers") + 1] == f"{at},127.0.0.1:1"

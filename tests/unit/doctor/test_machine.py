@@ -1,0 +1,77 @@
+"""What a doctor says of a machine: each thing well, and each way in which it is not."""
+
+from pathlib import Path
+
+import pytest
+
+from raftwork.doctor import machine
+from raftwork.doctor.finding import Finding, Severity
+from raftwork.doctor.machine import MIB
+
+OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
+
+
+@pytest.mark.parametrize(
+    ("found", "id_", "severity", "text"),
+    [
+        (machine.disk_speed([1.0] * 99 + [50.0]), "disk-sync", OK, "99 of 100 syncs"),
+        (machine.disk_speed([11.0] * 100), "disk-sync", WARNING, "more than 10 ms"),
+        (machine.disk_speed([80.0] * 100), "disk-sync", ERROR, "leaders fall silent"),
+        (machine.file_system("ext4"), "file-system", OK, "ext4"),
+        (machine.file_system(""), "file-system", OK, "not known"),
+        (machine.file_system("tmpfs"), "file-system", ERROR, "in memory"),
+        (machine.file_system("nfs4"), "file-system", ERROR, "another machine"),
+        (machine.file_system("overlay"), "file-system", ERROR, "goes with the container"),
+        (machine.free_space(5_000 * MIB, 100 * MIB), "disk-space", OK, "5000 MiB are free"),
+        (machine.free_space(1_000 * MIB, 100 * MIB), "disk-space", WARNING, "another copy"),
+        (machine.free_space(5_000 * MIB, 6_000 * MIB), "disk-space", WARNING, "another copy"),
+        (machine.free_space(511 * MIB, 0), "disk-space", ERROR, "512 MiB must be free"),
+        (machine.directory_mode(0o40700), "directory-mode", OK, "its owner alone"),
+        (machine.directory_mode(0o40750), "directory-mode", WARNING, "mode 0750"),
+        (machine.key_mode("a.key", 0o100600), "key-mode", OK, "a.key"),
+        (machine.key_mode("a.key", 0o100440), "key-mode", OK, "a.key"),
+        (machine.key_mode("a.key", 0o100644), "key-mode", ERROR, "mode 0644"),
+        (machine.open_files(65_536), "open-files", OK, "enough"),
+        (machine.open_files(-1), "open-files", OK, "enough"),  # no limit
+        (machine.open_files(1_024), "open-files", WARNING, "1024 files"),
+        (machine.clock(0), "clock", OK, "is synchronised"),
+        (machine.clock(None), "clock", OK, "not known"),
+        (machine.clock(5), "clock", WARNING, "not synchronised"),
+    ],
+)
+def test_each_finding_says_what_is_wrong_and_what_to_do(
+    found: Finding, id_: str, severity: Severity, text: str
+) -> None:
+    assert (found.id, found.severity) == (id_, severity)
+    assert text in found.text
+    assert bool(found.remedy) == (severity is not OK)
+
+
+def test_this_machine_is_looked_at_and_nothing_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "SYNCS", 20)
+    key = tmp_path / "a.key"
+    key.write_text("")
+    key.chmod(0o600)
+    found = machine.look(tmp_path, str(key))
+    assert len({each.id for each in found}) == len(found) == 9
+    assert list(tmp_path.iterdir()) == [key]
+
+
+def test_the_file_system_is_that_of_the_nearest_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw",
+        f"2 1 0:5 / {tmp_path} rw shared:1 - tmpfs tmpfs rw",
+        f"3 1 0:6 / {tmp_path}-other rw - nfs4 host:/ rw",
+    ]
+    monkeypatch.setattr(Path, "read_text", lambda *_args, **_kwargs: "\n".join(lines))
+    assert machine.file_system_of(tmp_path / "data") == "tmpfs"
+    assert machine.file_system_of(Path("/")) == "ext4"
+
+
+def test_libzmq_without_curve_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zmq.has", lambda _what: False)
+    assert machine.libraries()[-1].severity is ERROR
