@@ -117,7 +117,7 @@ $(VENV)-oldest/.ready: requirements.lock constraints-oldest.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)-oldest
 	grep -E '^(pytest|pytest-timeout|pytest-xdist|hypothesis|flit-core)==' requirements.lock \
 	    | $(VENV)-oldest/bin/python -m pip install --quiet --requirement /dev/stdin --requirement constraints-oldest.txt
-	$(VENV)-oldest/bin/python -m pip install --quiet --no-build-isolation --editable .
+	$(VENV)-oldest/bin/python -m pip install --quiet --no-build-isolation --editable '.[crypto]'
 	@touch $@
 
 $(VENV)/.ready-docs: requirements-docs.lock $(VENV)/.ready
