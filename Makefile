@@ -20,7 +20,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright suites bench docs lock clean
+.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -77,6 +77,11 @@ mypy: $(VENV)/.ready-dev
 pyright: $(VENV)/.ready-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# In an environment of its own. Versions of what these need besides are pip's to choose.
+oldest: $(VENV)-oldest/.ready ## What is beside other libraries, with the oldest of them that we name
+	$(VENV)-oldest/bin/python -m pytest -q tests/unit/contrib tests/unit/conversion tests/unit/test_executor.py \
+	    tests/strangers/test_howto_executor.py tests/strangers/test_howto_engines.py tests/strangers/test_howto_web.py
+
 suites: $(VENV)/.ready ## Tests of CPython and others, with Raftwork in the place of theirs: make suites ONLY=cpython
 	$(BIN)/python -m tests.suites --only "$(ONLY)" --write
 
@@ -98,7 +103,7 @@ lock: $(VENV)/.ready-dev ## Choose new versions of the dependencies (needs uv)
 	    pyproject.toml --group docs -o requirements-docs.lock
 
 clean: ## Remove the environment and every cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -110,6 +115,13 @@ $(BIN)/python:
 $(VENV)/.ready: requirements.lock pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)-oldest/.ready: requirements.lock constraints-oldest.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)-oldest
+	grep -E '^(pytest|pytest-timeout|pytest-xdist|hypothesis|flit-core)==' requirements.lock \
+	    | $(VENV)-oldest/bin/python -m pip install --quiet --requirement /dev/stdin --requirement constraints-oldest.txt
+	$(VENV)-oldest/bin/python -m pip install --quiet --no-build-isolation --editable '.[crypto]'
 	@touch $@
 
 $(VENV)/.ready-docs: requirements-docs.lock $(VENV)/.ready

@@ -2,9 +2,9 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench idle …`, `keys …`, `limited …`, `rolling …`, `strangers …`, `many …`, `turn …` and
-`path …` take options, too; `python -m bench semantics [ROW …]` takes the names of rows; `python -m
-bench schedules` is those of schedules.
+`python -m bench first-hour …`, `idle …`, `keys …`, `limited …`, `rolling …`, `strangers …`,
+`many …`, `turn …` and `path …` take options, too; `python -m bench semantics [ROW …]` takes the
+names of rows; `python -m bench schedules` is those of schedules.
 """
 
 import signal
@@ -15,6 +15,7 @@ from bench import (
     backlog,
     compare,
     failover,
+    first_hour,
     flows,
     herd,
     hostile,
@@ -42,6 +43,7 @@ ALL = {
     "throughput": throughput.main,
     "latency": latency.main,
     "failover": failover.main,
+    "first-hour": first_hour.main,
     "flows": flows.main,
     "idle": idle.main,
     "backlog": backlog.main,
@@ -63,6 +65,7 @@ ALL = {
 #: Those that take options have the command line to themselves.
 WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "compare": compare.main,
+    "first-hour": first_hour.main,
     "idle": idle.main,
     "keys": keys.main,
     "limited": limited.main,

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from dataclasses import dataclass
+from datetime import datetime
 
 from raftwork import App, current
 
@@ -12,6 +14,23 @@ app = App()
 @app.task(name="bench.noop")
 def noop() -> None:
     """Nothing: all that is measured is ours."""
+
+
+@dataclass
+class Order:
+    id: str
+    cents: int
+    currency: str
+
+
+@app.task(name="bench.typed")
+def typed(order: Order, due: datetime) -> None:
+    """Its arguments are converted, out and in."""
+
+
+@app.task(name="bench.untyped")
+def untyped(order: dict[str, object], due: str) -> None:
+    """The same as plain values."""
 
 
 @app.task(name="bench.count")

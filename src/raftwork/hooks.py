@@ -46,6 +46,7 @@ class Hooks:
 
     worker_start: Hook[[]] = field(default_factory=Hook)
     child_start: Hook[[]] = field(default_factory=Hook)
+    child_stop: Hook[[]] = field(default_factory=Hook)
     task_start: Hook[[]] = field(default_factory=Hook)
     task_end: Hook[[TaskOutcome]] = field(default_factory=Hook)
     worker_stop: Hook[[]] = field(default_factory=Hook)

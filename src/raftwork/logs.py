@@ -402,7 +402,8 @@ def _trace(record: logging.LogRecord) -> str:
 
 def _text_line(record: logging.LogRecord) -> str:
     epoch = "" if _speaker.epoch is None else f" epoch={_speaker.epoch}"
-    head = f"{_when(record)} {record.levelname} {_speaker.node or '-'}{epoch} {record.name}"
+    task = f" task={vars(record)['task_id']}" if "task_id" in vars(record) else ""
+    head = f"{_when(record)} {record.levelname} {_speaker.node or '-'}{epoch}{task} {record.name}"
     lines = [f"{visible(head)}: {visible(_message(record))}"]
     lines += [f"  | {visible(line)}" for line in _trace(record).splitlines()]
     return "\n".join(lines)

@@ -30,6 +30,7 @@ __all__ = [
     "pack",
     "pack_array",
     "record_check",
+    "size_of_head",
     "unpack",
     "unpack_frame",
 ]
@@ -105,6 +106,20 @@ def unpack_frame(data: bytes | memoryview) -> object:
     except Exception as error:  # noqa: BLE001 - as above
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
     return value
+
+
+def size_of_head(packed: bytes, items: int) -> int:
+    """Where the first items of a packed array end, in bytes; they are not read. Or BadMessage."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(packed))
+    try:
+        unpacker.feed(packed)
+        unpacker.read_array_header()
+        for _ in range(items):
+            unpacker.skip()
+        end: int = unpacker.tell()
+    except Exception as error:  # noqa: BLE001 - as above
+        raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
+    return end
 
 
 def _limits() -> dict[str, Any]:

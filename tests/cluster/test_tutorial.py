@@ -37,7 +37,7 @@ def pupil(home: Home) -> Pupil:
 
 
 def walk_the_first_hour(pupil: Pupil) -> None:
-    """One command, an edit, a typed task, a test and an executor."""
+    """One command, an edit, a typed task, a schedule, a test and an executor."""
     place = pupil.place
     dev = place.start(pupil.only("raftwork dev "), "dev")
     enqueue = pupil.only("raftwork enqueue shop.charge order-0 ")
@@ -47,6 +47,10 @@ def walk_the_first_hour(pupil: Pupil) -> None:
     place.wait_until(lambda: "100 euros" in place.sh(enqueue).out, "the edited code")
     done = place.sh(pupil.only("python parcel.py"))
     assert done.out == "2027-01-01 18:00:00+00:00\n", done
+    done = place.sh(pupil.only("raftwork schedule next "))
+    assert done.code == 0 and len(done.out.splitlines()) == 3, done
+    assert place.sh(pupil.only("raftwork schedule trigger ")).code == 0
+    place.wait_until(lambda: "worker | counted the stock of 20" in dev.text, "it ran")
     done = place.sh(pupil.only("python -m pytest "))
     assert "2 passed" in done.out, done
     done = place.sh(pupil.only("python spread.py"))

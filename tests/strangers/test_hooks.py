@@ -30,6 +30,9 @@ def task_end(outcome):
     note(f"task_end:{current().id}:{outcome.ok}")
     raise SystemExit("of a hook")
 
+@app.on_child_stop
+def child_stop(): note("child_stop")
+
 @app.on_worker_stop
 def worker_stop(): note("worker_stop")
 
@@ -61,12 +64,12 @@ def test_hooks_are_called_where_they_say(alone: Place, pool: str) -> None:
     assert sorted(told[:2]) == ["child_start", "worker_start"]
     assert told[2:] == [
         *("task_start:one", "task_end:one:True", "task_start:two", "task_end:two:False"),
-        "worker_stop",
+        *("child_stop", "worker_stop"),
     ]
     by = dict(notes)
     assert (by["child_start"] == worker.pid) == (pool != "process")
     assert by["worker_start"] == by["worker_stop"] == worker.pid
-    assert by["task_end:one:True"] == by["child_start"]
+    assert by["task_end:one:True"] == by["child_start"] == by["child_stop"]
     assert "on_task_end failed: SystemExit: of a hook" in worker.text
 
 

@@ -600,7 +600,7 @@ _WORKERS = (
         (
             Edit(
                 f"{_WORKER}.runner:Runner._call",
-                "raise _UnknownFunction(_unknown(name, self._registry))",
+                "raise UnknownFunction(_unknown(name, self._registry))",
                 "raise KeyError(name)",
             ),
         ),

@@ -65,10 +65,23 @@ def test_what_is_stored_is_put_into_words_when_it_is_read(ending: Ending, words:
 def test_a_field_more_is_dropped_by_readers_and_no_entry_has_it(ending: Ending) -> None:
     plain = unpack(encode_failure(ending))
     assert isinstance(plain, list)
-    plain += [""] * (len(ending) + 1 - len(plain))  # type: ignore[arg-type]
+    plain += list(ending)[len(plain) - 1 :]  # type: ignore[call-overload]
     assert decode_failure(pack([*plain, "new"])) == decode_failure(encode_failure(ending))
     with pytest.raises(NewerMessage):
         decode_failure_strictly(pack([*plain, "new"]))
+
+
+def test_what_is_not_said_takes_no_room() -> None:
+    said = Failure("ValueError", "no", "Traceback")
+    kept = [
+        said,
+        said._replace(log="x"),
+        said._replace(trace=b"t"),
+        said._replace(log="x", trace=b"t"),
+    ]
+    packed = [encode_failure(each) for each in kept]
+    assert [len(unpack(each)) for each in packed] == [4, 5, 6, 6]  # type: ignore[arg-type]
+    assert [decode_failure_strictly(each) for each in packed] == kept
 
 
 def test_a_failure_of_a_newer_release_is_one_all_the_same() -> None:

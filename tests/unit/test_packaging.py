@@ -1,12 +1,15 @@
 """The links at the top, the packages below src and what is built of them are the same."""
 
+import itertools
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "raftwork"
@@ -87,3 +90,20 @@ def test_an_sdist_has_what_its_tests_need(built: Path) -> None:
     top = next(path for path in (built / "unpacked").glob("raftwork-*") if path.is_dir())
     for name in ("tests", "docs", "examples", "README.md", "CHANGELOG.md", "LICENSE"):
         assert (top / name).exists(), name
+
+
+def test_the_oldest_peers_that_are_tested_are_those_that_are_named() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    named = {*groups["peers"], *itertools.chain(*extras.values())} - {*groups["extras"]}
+    bounds: dict[str, str] = {}
+    for requirement in map(Requirement, named):
+        if requirement.name != "raftwork":
+            (bound,) = requirement.specifier
+            assert bound.operator == ">=", requirement
+            assert bounds.setdefault(requirement.name, bound.version) == bound.version
+    lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
+    tested = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert tested.keys() == bounds.keys()
+    for name, version in tested.items():
+        assert f"{version}.".startswith(f"{bounds[name]}."), name

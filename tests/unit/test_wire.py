@@ -10,7 +10,7 @@ from raftwork.features import from_broker, to_broker
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.results import Results
 from raftwork.messages import FRAME_BYTES_MAX, Acknowledged, Code, Refused, Result, State
-from raftwork.wire import CONTAINERS_MAX, Codec, pack, unpack, unpack_frame
+from raftwork.wire import CONTAINERS_MAX, Codec, pack, size_of_head, unpack, unpack_frame
 
 MANY = FRAME_BYTES_MAX - 5
 
@@ -196,3 +196,13 @@ def test_a_list_may_have_gaps_between_values_of_any_type() -> None:
     for wrong in ([1, [[]], [], []], [1, [0], [], []], [1, [], ["1"], []], [1, [], [], [1]]):
         with pytest.raises(BadMessage, match="Gaps: expected"):
             codec.from_plain(wrong)
+
+
+def test_where_the_head_of_an_array_ends_is_told_without_reading_it() -> None:
+    packed = pack([[1, {"a": b"x" * 300}], "two", 3])
+    ends = [size_of_head(packed, items) for items in range(4)]
+    assert [packed[start:] for start in ends[1:]] == [pack("two") + pack(3), pack(3), b""]
+    assert ends[0] == 1
+    for broken in (b"", b"\xc0", packed[:-1]):
+        with pytest.raises(BadMessage):
+            size_of_head(broken, 3)

@@ -103,7 +103,7 @@ class Flow:
         if siblings not in ("finish", "cancel"):
             raise ValueError(f"siblings must be 'finish' or 'cancel', got {siblings!r}")
         self._siblings = siblings
-        self._builder = GraphBuilder(self._ref)
+        self._builder = GraphBuilder(self._ref, followed=id is None)
         self._value: Value = None
         self._tolerant = False
         self._submitted = self._entered = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgpack
 
+from raftwork.client.sending import with_context
 from raftwork.conversion import Arguments, Convert, Unknown
 from raftwork.errors import NotSerializable, PayloadTooLarge
 from raftwork.features.flow_graph import (
@@ -22,6 +23,7 @@ from raftwork.features.flow_graph import (
     Node,
     encode_graph,
 )
+from raftwork.instruments import installed
 from raftwork.messages import PAYLOAD_MAX, Extras
 from raftwork.messages.flow_values import Reference, packed_reference
 from raftwork.serialization import call_packer, pack_call
@@ -81,10 +83,20 @@ class Call(NamedTuple):
 
 
 class GraphBuilder:
-    """A graph that grows. `resolve` makes a Ref of what a caller puts into arguments for one."""
+    """A graph that grows. `resolve` makes a Ref of what a caller puts into arguments for one.
 
-    def __init__(self, resolve: Callable[[object], Ref | None] = lambda _: None) -> None:
+    If it is `followed`, its tasks take along the headers of instruments. One that may be submitted
+    again by the same id must be the same then, under another trace, too: it is not.
+    """
+
+    def __init__(
+        self,
+        resolve: Callable[[object], Ref | None] = lambda _: None,
+        *,
+        followed: bool = True,
+    ) -> None:
         self._resolve = resolve
+        self._followed = followed and bool(installed)
         self._specs: dict[bytes, int] = {}
         self.nodes: list[Node] = []
         self.names: list[str] = []
@@ -149,7 +161,8 @@ class GraphBuilder:
             args = call.items(args, how["map"])
         else:
             args, kwargs = call.bound(args, kwargs)
-        besides = {**how, **(call.besides or {})}
+        own = with_context(call.besides) if self._followed else call.besides
+        besides = {**how, **(own or {})}
         try:
             payload = self._packed(call, slots, args, kwargs, besides)
         except NotSerializable as error:

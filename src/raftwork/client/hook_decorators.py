@@ -29,6 +29,17 @@ class HookDecorators:
         return self.hooks.child_start
 
     @property
+    def on_child_stop(self) -> Hook[[]]:
+        """Called in every process that runs tasks when it has run its last one: send what waits.
+
+        In a process pool that is each child, when it is replaced or the worker has drained: it has
+        two seconds then, after which it is killed. With the other pools it is the worker's own
+        process, before `on_worker_stop`. Not called if it is stopped at once or killed. What it
+        raises is logged.
+        """
+        return self.hooks.child_stop
+
+    @property
     def on_task_start(self) -> Hook[[]]:
         """Called where a task runs, just before its code; `current()` says which it is.
 

@@ -39,7 +39,7 @@ class PerCall(NamedTuple):
             "" if key is None else task_key(key),
             0 if at is None else instant("at", at),
             "" if tenant is None else label("tenant", tenant, ID_MAX),
-            () if headers is None else _headers(headers),
+            () if headers is None else checked_headers(headers),
         )
 
     @property
@@ -63,7 +63,8 @@ class PerCall(NamedTuple):
 ORDINARY = PerCall()
 
 
-def _headers(value: object) -> tuple[tuple[str, str], ...]:
+def checked_headers(value: object) -> tuple[tuple[str, str], ...]:
+    """A task's headers. Raises TypeError, ValueError, PayloadTooLarge."""
     if not isinstance(value, Mapping):
         raise TypeError(f"headers must be a mapping of str to str, got {type(value).__name__}")
     size = 0

@@ -14,6 +14,7 @@ from raftwork.client.ids import new_ids
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
+from raftwork.client.sending import besides_of, followed
 from raftwork.client.task_call import TaskCall
 from raftwork.client.uniqueness import check_conflicts, key_of
 from raftwork.conversion import Annotations, Arguments, Types, Unknown
@@ -105,13 +106,13 @@ class BoundTask(Generic[P, T]):
         PayloadTooLarge; then AlreadyEnqueued, ProtocolError (the id is used, with other contents)
         and Unavailable.
         """
-        batch = self._call(args, kwargs)
-        return self._enqueue(batch)[0]
+        with followed(self._name, self.chosen.queue) as noted:
+            return self._enqueue(noted(self._call(args, kwargs)))[0]
 
     async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """As `enqueue`, for coroutines."""
-        batch = self._call(args, kwargs)
-        return (await self._aenqueue(batch))[0]
+        with followed(self._name, self.chosen.queue) as noted:
+            return (await self._aenqueue(noted(self._call(args, kwargs))))[0]
 
     def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """The same as `enqueue`, by the name that Celery gives it."""
@@ -123,11 +124,13 @@ class BoundTask(Generic[P, T]):
 
     def enqueue_batch(self, batch: Batch) -> list[Run[T]]:
         """Enqueue calls of it that are packed already."""
-        return self._enqueue(batch)
+        with followed(self._name, self.chosen.queue, many=True) as noted:
+            return self._enqueue(noted(batch))
 
     async def aenqueue_batch(self, batch: Batch) -> list[Run[T]]:
         """As `enqueue_batch`, for coroutines."""
-        return await self._aenqueue(batch)
+        with followed(self._name, self.chosen.queue, many=True) as noted:
+            return await self._aenqueue(noted(batch))
 
     def enqueue_many(
         self,
@@ -141,8 +144,9 @@ class BoundTask(Generic[P, T]):
         Each call is a tuple of positional arguments; `keys` has one for each. Raises as `enqueue`;
         an error about one call names its index.
         """
-        batch = self._batch(calls, ids, keys)
-        return self._enqueue(batch) if batch.ids else []
+        with followed(self._name, self.chosen.queue, many=True) as noted:
+            batch = noted(self._batch(calls, ids, keys))
+            return self._enqueue(batch) if batch.ids else []
 
     async def aenqueue_many(
         self,
@@ -152,8 +156,9 @@ class BoundTask(Generic[P, T]):
         keys: Sequence[str] | None = None,
     ) -> list[Run[T]]:
         """As `enqueue_many`, for coroutines."""
-        batch = self._batch(calls, ids, keys)
-        return await self._aenqueue(batch) if batch.ids else []
+        with followed(self._name, self.chosen.queue, many=True) as noted:
+            batch = noted(self._batch(calls, ids, keys))
+            return await self._aenqueue(batch) if batch.ids else []
 
     def s(self, /, *args: object, **kwargs: object) -> Signature:
         """A call for a chain, a group or a chord: it takes the former value first, if any."""
@@ -255,7 +260,7 @@ class BoundTask(Generic[P, T]):
             self._binder(*args, **kwargs)
         if not self.signature.plain:
             args, kwargs = self.signature.out(args, kwargs)
-        names, besides = self.parameters, self._once.besides
+        names, besides = self.parameters, besides_of(self._once, self._app.codec, self._once.id)
         try:
             return pack_call(call_packer(), self._name, args, kwargs, names, besides)
         except NotSerializable as error:
@@ -281,7 +286,14 @@ class BoundTask(Generic[P, T]):
         once = self._once
         if keys is None and once.key:
             keys = [once.key] * len(made)
-        rest = ids, self.parameters, keys, self._binder, once.extras(self.chosen), once.besides
+        rest = (
+            ids,
+            self.parameters,
+            keys,
+            self._binder,
+            once.extras(self.chosen),
+            besides_of(once, self._app.codec, ids),
+        )
         whole = self.chosen.unique is True
         try:
             return many_calls(self._name, made, *rest, by_arguments=whole)

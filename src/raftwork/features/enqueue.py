@@ -180,7 +180,7 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
         check_room(ledger, read.queue, columns.payloads)
     except QueueFull:
         # Asking again for what is stored already must not fail because the queue filled up since.
-        if new := new_rows(ledger, rows_of(spec, columns)):
+        if new := new_rows(ledger, rows_of(spec, columns, ledger.level)):
             planned = unique_keys.plan(ledger, read, new)
             if not unique_keys.refused(read, planned):
                 check_planned(ledger, read, planned)
@@ -195,7 +195,7 @@ def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
     # Asked of every batch, and nearly all are new: one look tells.
     if not tasks.ids or ledger.db.execute(_IS_KNOWN, (tasks.ids[0],)).fetchone() is None:
         return False
-    return not new_rows(ledger, rows_of(spec, tasks))
+    return not new_rows(ledger, rows_of(spec, tasks, ledger.level))
 
 
 class _Batch:
@@ -293,9 +293,11 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
         # A release of level 1 stops at such an entry, so no leader proposes it before level 2.
         raise NewerMessage(f"options of level {LEVEL_OPTIONS} at level {ledger.level}")
     if columns.extras or not is_ordinary(spec) or named(ledger, spec):
-        return admit_others(ledger, command, spec, rows_of(command.spec, columns), effects)
+        return admit_others(
+            ledger, command, spec, rows_of(command.spec, columns, ledger.level), effects
+        )
     if not _insert_all(ledger, spec, command.spec, columns):
-        rows = new_rows(ledger, rows_of(command.spec, columns))
+        rows = new_rows(ledger, rows_of(command.spec, columns, ledger.level))
         if not rows:
             return None
         check_room(ledger, spec.queue, payloads_of(rows))
@@ -449,7 +451,7 @@ def _insert(ledger: "Ledger", spec: Spec, packed: bytes, tasks: Columns) -> bool
     db, first = ledger.db, ledger.seq + 1
     known = spec.queue in ledger.queues
     number = ledger.queues[spec.queue].number if known else ledger.last_queue + 1
-    ids, crcs, keys = tasks.ids, checksums(packed, tasks), tasks.keys or repeat("")
+    ids, crcs, keys = tasks.ids, checksums(packed, tasks, ledger.level), tasks.keys or repeat("")
     rest = repeat(number), keys, repeat(packed), tasks.payloads
     new = zip(numbers_from(first), ids, crcs, *rest)
     before = db.total_changes()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from raftwork.features.effects import Effect
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.task_batch import LEVEL_OPTIONS
-from raftwork.features.task_row import CANCELLING
+from raftwork.features.task_row import CANCELLING, TRACED
 from raftwork.messages.registry import command
 
 if TYPE_CHECKING:
@@ -31,13 +31,17 @@ NUMBERED_MAX: Final = 10_000
 ATTEMPTS_MAX: Final = 20
 #: Characters of an error.
 ERROR_MAX: Final = 200
+#: Of what an attempt leaves for a tracer: the ids of a trace and a span take 25.
+TRACE_BYTES_MAX: Final = 64
 
 # A node's result is kept as long as its flow has not ended (flow_nodes.py): `due` is none then.
 _SET = "UPDATE task SET phase = ?1, due = %s, state = ?3, spec = x'', body = ?4"
 _DUE = "CASE WHEN flow > 0 AND flow != seq THEN NULL ELSE ?2 END"
 _HISTORY = ", named = ?5, ran_on = ?6, ended_at = ?7, run_ms = ?8, attempt = ?9"
 _END = (f"{_SET % '?2'} WHERE seq = ?10", f"{_SET % _DUE}{_HISTORY} WHERE seq = ?10")
-_NOTE = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?)"
+_NOTE = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?)"
+_TRACED = "UPDATE task SET flags = flags | ? WHERE seq = ?"
+_TRACE = "SELECT trace FROM attempt WHERE seq = ? AND trace != x'' ORDER BY number DESC LIMIT 1"
 _TRIM = "DELETE FROM attempt WHERE seq = ? AND number <= ?"
 
 
@@ -100,14 +104,28 @@ def ending(ledger: "Ledger") -> str:
     return _END[ledger.level >= LEVEL_OPTIONS]
 
 
-def note_attempt(ledger: "Ledger", run: "Running", error: str) -> None:
-    """This attempt failed or was lost, and another one is to come, unless it was asked to end."""
+def note_attempt(ledger: "Ledger", run: "Running", error: str, trace: bytes = b"") -> "Running":
+    """This attempt failed or was lost, and another one is to come, unless it was asked to end.
+
+    Returns it as it is from then on. `trace` is what it left for a tracer of the next one.
+    """
     if ledger.level < LEVEL_OPTIONS or run.flags & CANCELLING:
-        return
+        return run
     worker, run_ms = ledger.worker_numbers[run.worker], ledger.run_times.get(run.token, 0)
-    row = (run.seq, run.attempt, worker, ledger.time, run_ms, error[:ERROR_MAX])
+    trace = trace if len(trace) <= TRACE_BYTES_MAX else b""
+    row = (run.seq, run.attempt, worker, ledger.time, run_ms, error[:ERROR_MAX], trace)
     ledger.db.execute(_NOTE, row)
     ledger.db.execute(_TRIM, (run.seq, run.attempt - ATTEMPTS_MAX))
+    if not trace:
+        return run
+    ledger.db.execute(_TRACED, (TRACED, run.seq))
+    return run._replace(flags=run.flags | TRACED)
+
+
+def trace_of(ledger: "Ledger", seq: int) -> bytes:
+    """What the last attempt of a TRACED task that failed left for a tracer of the next one."""
+    row = ledger.db.execute(_TRACE, (seq,)).fetchone()
+    return b"" if row is None else bytes(row[0])
 
 
 def forget_attempts(ledger: "Ledger", seqs: Sequence[int]) -> None:

@@ -23,7 +23,7 @@ from raftwork.messages import (
     Spec,
     decode_spec_strictly,
 )
-from raftwork.wire import pack, record_check, unpack_frame
+from raftwork.wire import pack, record_check, size_of_head, unpack, unpack_frame
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
@@ -40,6 +40,11 @@ TAG_LENGTH_MAX = 128
 #: The year 2286: later than any task is meant for, and far from the end of numbers.
 AT_MAX_MS = 10**13
 NO_EXTRAS = Extras()
+#: What a call says besides its arguments is read up to this size: headers are half of that, and a
+#: map whose keys collide would take seconds.
+_BESIDES_BYTES_MAX = 16 * 1024
+#: How the payload of a call begins: an array of two; of three if it says more than its arguments.
+_ARGUMENTS, _WITH_BESIDES = b"\x92", b"\x93"
 read_extras = cast("Callable[[object], Extras]", record_check(Extras, strict=True))
 
 _LEVEL_TWO_FIELDS = Spec._fields.index("delay")
@@ -206,26 +211,48 @@ def check_extras(extras: Extras, settings: "ClusterSettings") -> None:
         raise ProtocolError("a task's tags must have distinct keys")
 
 
-def checksums(spec: bytes, tasks: Columns) -> list[int]:
+def checksums(spec: bytes, tasks: Columns, level: int) -> list[int]:
     """Of each of the batch's tasks, what tells a repeated id from a used one."""
     start = crc32(spec)
     if not tasks.keys and not tasks.extras:
-        return [crc32(payload, start) for payload in tasks.payloads]
+        calls = tasks.payloads if level < LEVEL_OPTIONS else map(_call, tasks.payloads)
+        return [crc32(call, start) for call in calls]
     keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
     contents = zip(tasks.payloads, keys, extras)  # noqa: B905
-    return [contents_crc(start, *each) for each in contents]
+    return [contents_crc(start, *each, level) for each in contents]
 
 
-def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
+def rows_of(spec: bytes, tasks: Columns, level: int) -> list[Row]:
     """The batch's tasks, with their checksums."""
     keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
-    crcs = checksums(spec, tasks)
+    crcs = checksums(spec, tasks, level)
     return list(zip(tasks.ids, crcs, tasks.payloads, keys, extras))  # noqa: B905
 
 
-def contents_crc(start: int, payload: bytes, key: str, extras: Extras | None) -> int:
+def contents_crc(
+    start: int, payload: bytes, key: str, extras: Extras | None, level: int = LEVEL_OPTIONS
+) -> int:
     """The checksum of a task's contents; `start` is that of its Spec."""
-    return crc32(_packed(extras), crc32(key.encode(), crc32(payload, start)))
+    call = payload if level < LEVEL_OPTIONS else _call(payload)
+    return crc32(_packed(extras), crc32(key.encode(), crc32(call, start)))
+
+
+def _call(payload: bytes) -> bytes:
+    """A payload but for its headers: what is enqueued again has another trace, and is the same.
+
+    Below level 2 replicas of an older release take it as it is.
+    """
+    if payload[:1] != _WITH_BESIDES:
+        return payload
+    try:
+        end = size_of_head(payload, 2)
+        if len(payload) - end <= _BESIDES_BYTES_MAX:
+            match unpack(payload[end:]):
+                case {"headers": _, **others} if not others:
+                    return _ARGUMENTS + payload[1:end]
+    except BadMessage:  # its worker will say so
+        pass
+    return payload
 
 
 def _packed(extras: Extras | None) -> bytes:

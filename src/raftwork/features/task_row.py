@@ -43,6 +43,8 @@ TICKED: Final = 1024
 PINNED: Final = 2048
 #: Edges may bring it values of other tasks.
 FED: Final = 4096
+#: A failed attempt left something for a tracer of the next one.
+TRACED: Final = 8192
 #: Code of it has begun, or may have; set only where it matters, for tasks that expire.
 BEGUN: Final = 2**20
 

@@ -75,7 +75,7 @@ def _answer(view: "View", request: EnqueueUnique, done: Done) -> EnqueuedUnique:
 
 def _merged(ledger: "Ledger", request: EnqueueUnique) -> "Sequence[tuple[int, str]]":
     read_spec(request.spec, ledger.settings)
-    rows = rows_of(request.spec, read_tasks(request.tasks, ledger.settings))
+    rows = rows_of(request.spec, read_tasks(request.tasks, ledger.settings), ledger.level)
     return unique_keys.answer(ledger, rows, [])
 
 

@@ -50,8 +50,10 @@ class Failure(NamedTuple):
     type: str
     message: str
     traceback: str
-    #: The last lines that it logged; of level 2, and left out where there are none.
+    #: Of level 2, and left out where there is nothing: the last lines that it logged, and what it
+    #: left for a tracer of the next attempt.
     log: str = ""
+    trace: bytes = b""
 
     def in_words(self) -> "Failure":
         """See `Ending.in_words`."""
@@ -176,10 +178,11 @@ class RetryAsked(NamedTuple):
     message: str
     traceback: str
     log: str = ""
+    trace: bytes = b""
 
     def in_words(self) -> Failure:
         """See `Ending.in_words`."""
-        return Failure(self.type, self.message, self.traceback, self.log)
+        return Failure(self.type, self.message, self.traceback, self.log, self.trace)
 
 
 @ending(31)
@@ -292,8 +295,8 @@ _IN_WORDS = b"\x01"
 def encode_failure(ended: Ending) -> bytes:
     """As it is stored and sent."""
     record = cast("tuple[object, ...]", ended)
-    if type(ended) is Failure and not ended.log:
-        return pack((1, *record[:-1]))  # as it was at level 1
+    if type(ended) is Failure and not ended.trace:
+        return pack((1, *record[: 4 if ended.log else 3]))  # three: as it was at level 1
     return _failure.encode(record)
 
 

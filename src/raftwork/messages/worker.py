@@ -77,6 +77,8 @@ class About(NamedTuple):
     inputs: list[tuple[int, bytes]] = []  # noqa: RUF012 - as above
     #: The instant that its schedule made it for; 0: none did.
     tick: int = 0
+    #: What the last attempt that failed left for a tracer of this one.
+    trace: bytes = b""
 
 
 class PushedTask(NamedTuple):

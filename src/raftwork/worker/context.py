@@ -148,6 +148,11 @@ class Context:
         return None
 
     @property
+    def trace_before(self) -> bytes:
+        """What the last attempt that failed left for a tracer of this one; mostly empty."""
+        return self._about.trace
+
+    @property
     def checkpointed(self) -> Any:
         """The last checkpoint of an earlier attempt; None if there was none."""
         left = self._about.checkpoint
@@ -346,7 +351,7 @@ class running:  # noqa: N801 - reads as `with running(…):`
 
     __slots__ = (
         *("_context", "_make", "_reset"),
-        *("calls", "children", "exit", "home", "lines", "over", "task"),
+        *("calls", "children", "exit", "home", "lines", "over", "task", "trace"),
     )
 
     def __init__(self, make: Callable[[], Context], task: asyncio.Task[Any] | None = None) -> None:
@@ -358,6 +363,7 @@ class running:  # noqa: N801 - reads as `with running(…):`
         self.children: _Children | None = None  # once it has spawned some
         self.home = forks()
         self.lines: LogLines | None = None  # the last ones that it logged
+        self.trace = b""  # for a tracer of the next attempt
         self.task = task  # the coroutine that runs it, in a loop shared with others
         self.exit: BaseException | None = None  # what made that loop end
 

@@ -15,6 +15,7 @@ from typing import ParamSpec, cast
 
 from raftwork.errors import HookFailed
 from raftwork.hooks import Hook, Hooks, TaskOutcome
+from raftwork.instruments import flush
 from raftwork.logs import speak_on
 from raftwork.signatures import passes_on
 from raftwork.worker.forked_copies import ends_copies
@@ -45,6 +46,19 @@ def watch(hook: Hook[P], occasion: str, *args: P.args, **kwargs: P.kwargs) -> No
         except BaseException as error:  # noqa: BLE001 - as above
             # What is described is a user's: logging would trip over some of it.
             log.error("%s failed: %s", occasion, _described(error))  # noqa: TRY400
+
+
+def stop_child(hooks: Hooks) -> None:
+    """This process has run its last task."""
+    watch(hooks.child_stop, "on_child_stop")
+    flush()
+
+
+def stop(hooks: Hooks, *, runs_here: bool) -> None:
+    """The worker has drained; `runs_here` says that this process ran its tasks."""
+    if runs_here:
+        stop_child(hooks)
+    watch(hooks.worker_stop, "on_worker_stop")
 
 
 def hooked(registry: Registry, hooks: Hooks) -> Registry:

@@ -25,7 +25,7 @@ from raftwork.worker.blocked_tasks import notice_waits
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.events import NothingRegistered, WorkerStarted, WorkerStopped, started
 from raftwork.worker.executor_calls import served
-from raftwork.worker.hook_calls import hooked, start, watch
+from raftwork.worker.hook_calls import hooked, start, stop
 from raftwork.worker.killed_worker_notice import send_notice
 from raftwork.worker.loader import functions
 from raftwork.worker.machine_load import usable_cpus
@@ -39,7 +39,7 @@ from raftwork.worker.pool.sealed import SealedPool
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import tell
-from raftwork.worker.task_logs import keep_last_lines
+from raftwork.worker.task_logs import keep_last_lines, name_tasks
 from raftwork.worker.typed_tasks import typed
 
 log = logging.getLogger("raftwork.worker")
@@ -88,7 +88,7 @@ def run_worker(
     try:
         match pool:
             case "process":
-                settings = slots, recycling, hooks.child_start
+                settings = slots, recycling, hooks
                 notice = partial(send_notice, identity, brokers, key=key)
                 _run_processes(ProcessPool(tasks, identity.name, *settings, notice), hooks, shell)
             case "thread":
@@ -107,7 +107,7 @@ def run_worker(
         if (why := _why(error, slots)) is not None:
             return _ended_by(why)
         raise
-    watch(hooks.worker_stop, "on_worker_stop")
+    stop(hooks, runs_here=pool in ("thread", "async"))
     tell(WorkerStopped(identity.name))
     return 0
 
@@ -121,6 +121,7 @@ def _watch_tasks(brokers: Sequence[str]) -> None:
     """From now on: which task code runs for, what it logged last, and what it waits for."""
     carry_into_threads()
     keep_last_lines()
+    name_tasks()
     notice_waits(brokers)
 
 

@@ -37,7 +37,8 @@ from raftwork.messages.flow_values import filled
 from raftwork.serialization import pack_result
 from raftwork.signatures import Binder, binder, misfit
 from raftwork.wire import unpack
-from raftwork.worker.context import Context, running
+from raftwork.worker.context import Context, running, task_of_this_code
+from raftwork.worker.following import followed
 from raftwork.worker.forked_copies import ends_copies
 from raftwork.worker.notices import NO_NOTICES, Notices
 from raftwork.worker.task_notes import NOWHERE, Notes
@@ -95,7 +96,7 @@ def _mapped(besides: Sequence[object]) -> object | None:
     return kind
 
 
-class _UnknownFunction(Exception):
+class UnknownFunction(Exception):
     """The worker's App has no task of that name."""
 
 
@@ -125,14 +126,14 @@ class Runner:
         began = time.monotonic_ns()
         block = running(lambda: self._context(task))
         try:
-            call = self._call(task)
-            with ends_copies(), block:
+            with ends_copies(), block, followed():
+                call = self._call(task)
                 value = call.function(*call.args, **call.kwargs)
                 if inspect.iscoroutine(value):
                     value = self._complete(value, task.token)
-            outcome = _returned(task.token, value, block.spawned)
+                outcome = _returned(task.token, value, block.spawned)
         except BaseException as error:  # noqa: BLE001 - SystemExit too ends the task, not the worker
-            outcome = failed(task, error, block.log)
+            outcome = failed(task, error, block.log, block.trace)
         return Ended(outcome, time.monotonic_ns() - began)
 
     async def run_async(self, task: PushedTask) -> Ended:
@@ -143,18 +144,20 @@ class Runner:
         began = time.monotonic_ns()
         block = running(lambda: self._context(task), asyncio.current_task())
         try:
-            call = self._call(task)
-            if not inspect.iscoroutinefunction(call.function):
+            if not self.is_async(task):
                 return await in_thread(self._alike().run_once, task)
-            with ends_copies(), block as scope:
+            with ends_copies(), block as scope, followed():
+                call = self._call(task)
                 try:
-                    value: object = await call.function(*call.args, **call.kwargs)
+                    value = await cast(
+                        "Awaitable[object]", call.function(*call.args, **call.kwargs)
+                    )
                 finally:
                     if scope.exit is not None:
                         raise scope.exit
-            outcome = _returned(task.token, value, block.spawned)
+                outcome = _returned(task.token, value, block.spawned)
         except BaseException as error:  # noqa: BLE001 - as above
-            outcome = failed(task, error, block.log)
+            outcome = failed(task, error, block.log, block.trace)
         return Ended(outcome, time.monotonic_ns() - began)
 
     def run_once(self, task: PushedTask) -> Ended:
@@ -189,7 +192,7 @@ class Runner:
         name = decode_spec(task.spec).name
         function = self._registry.get(name)
         if function is None:
-            raise _UnknownFunction(_unknown(name, self._registry))
+            raise UnknownFunction(_unknown(name, self._registry))
         inputs = task.about.inputs if task.about is not None else ()
         value = filled(task.payload, dict(inputs)) if inputs else unpack(task.payload)
         # No `match`: its patterns take longer than all else that a plain call costs here.
@@ -291,13 +294,13 @@ async def in_thread(code: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         raise
 
 
-def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
+def failed(task: PushedTask, error: BaseException, log: str = "", trace: bytes = b"") -> Outcome:
     """The outcome of code that raised `error`, even if formatting that raises again.
 
-    `log` are the last lines that it logged.
+    `log` are the last lines that it logged, `trace` what it left for a tracer of the next attempt.
     """
     token, kind = task.token, type(error)
-    if kind is _UnknownFunction:
+    if kind is UnknownFunction:
         return failure(token, "UnknownTask", str(error), unknown=True)
     if kind is WrongArguments:
         return failure(token, "TypeError", str(error))._replace(final=True)
@@ -305,14 +308,40 @@ def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
         return Outcome(token, False, encode_failure(ResumeAsked()))
     if issubclass(kind, RateLimited) and (reached := _reached(error)) is not None:
         return Outcome(token, False, encode_failure(reached))
-    words = _in_words(kind_of(error), message_of(error), _traceback(error))._replace(log=log)
+    words = _in_words(kind_of(error), message_of(error), _traceback(error))
+    words = words._replace(log=log, trace=trace)
     if issubclass(kind, Retry):
         asked = _asked(error)
         if asked is not None:
             return Outcome(token, False, encode_failure(RetryAsked(asked, *words)))
         return Outcome(token, False, encode_failure(words))
-    final = issubclass(kind, Reject) or not _is_retried(task.spec, kinds_of(error))
-    return Outcome(token, False, encode_failure(words), final=final)
+    return Outcome(token, False, encode_failure(words), final=_is_final(task, error))
+
+
+def comes_again(error: BaseException) -> bool:
+    """Whether another attempt follows this one, which raised `error`, as far as a worker can tell.
+
+    It does not know how many of the attempts before were lost rather than failed: so a task of
+    which some were may have another one all the same. False outside a task.
+    """
+    context = task_of_this_code()
+    task = None if context is None else context._task  # noqa: SLF001 - it is ours, for no user
+    if task is None:
+        return False
+    kind, spec = type(error), decode_spec(task.spec)
+    if kind is UnknownFunction:
+        return True  # on a worker that knows it
+    if kind is WrongArguments or spec.at_most_once:
+        return False
+    if issubclass(kind, Resume | RateLimited):
+        return True
+    if not issubclass(kind, Retry) and _is_final(task, error):
+        return False
+    return task.attempt <= spec.retries
+
+
+def _is_final(task: PushedTask, error: BaseException) -> bool:
+    return issubclass(type(error), Reject) or not _is_retried(task.spec, kinds_of(error))
 
 
 def _reached(error: BaseException) -> LimitReached | None:

@@ -1,4 +1,4 @@
-"""The last lines that a task logs: they go into its failure.
+"""What a task logs: its lines say which task it is, and the last ones go into its failure.
 
 Records are caught as they are made, whatever handlers and loggers a program has set up, and only
 those of code that runs for a task.
@@ -10,7 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from raftwork.logs import Handler
 from raftwork.worker.context import scope_of_this_code
+from raftwork.worker.task_fields import TaskFilter
 
 #: Of all that is kept of a task, in UTF-8; of one line.
 LOG_BYTES_MAX: Final = 4 * 1024
@@ -42,6 +44,13 @@ def keep_last_lines() -> None:
     """Let this process, and its forks, keep the last lines of each task's log."""
     make = logging.getLogRecordFactory()
     logging.setLogRecordFactory(_keeping(make))
+
+
+def name_tasks() -> None:
+    """Have Raftwork's own handler say of each record for which task it was made."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Handler):
+            handler.addFilter(TaskFilter())
 
 
 def _keeping(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:

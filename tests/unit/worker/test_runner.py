@@ -5,11 +5,13 @@ import math
 import sys
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Any
 
 import pytest
 
 from raftwork import RateLimited, Reject, Resume, Retry
 from raftwork.errors import NotSerializable, PayloadTooLarge
+from raftwork.instruments import Instrument, install, remove
 from raftwork.messages import (
     PAYLOAD_MAX,
     Failure,
@@ -26,7 +28,8 @@ from raftwork.messages import (
 from raftwork.serialization import pack_result
 from raftwork.wire import pack, unpack
 from raftwork.worker import context
-from raftwork.worker.runner import TRACEBACK_MAX, Runner
+from raftwork.worker.following import leave_trace
+from raftwork.worker.runner import TRACEBACK_MAX, Runner, WrongArguments, comes_again
 
 
 class Colour(IntEnum):
@@ -341,3 +344,73 @@ def test_a_derived_retry_may_say_nonsense() -> None:
             raise RuntimeError
 
     assert isinstance(decode_ending(outcome_of(raising(Odd())).data), Failure)
+
+
+@pytest.mark.parametrize(
+    ("error", "spec", "again"),
+    [
+        (ValueError(), {"retries": 2}, True),  # this is the second attempt
+        (ValueError(), {"retries": 1}, False),
+        (ValueError(), {"retries": 2, "at_most_once": True}, False),
+        (ValueError(), {"retries": 2, "no_retry_on": ["builtins.ValueError"]}, False),
+        (KeyError(), {"retries": 2, "retry_on": ["builtins.OSError"]}, False),
+        (Reject("no"), {"retries": 2}, False),
+        (Retry(after=1), {"retries": 2, "retry_on": ["builtins.OSError"]}, True),
+        (Retry(after=1), {"retries": 1}, False),
+        (Resume(), {}, True),
+        (RateLimited(retry_after=1), {}, True),
+        (RateLimited(retry_after=1), {"at_most_once": True}, False),
+    ],
+)
+def test_a_worker_can_tell_whether_another_attempt_follows(
+    error: Exception, spec: dict[str, Any], again: bool
+) -> None:
+    told: list[bool] = []
+
+    def ask() -> None:
+        told.append(comes_again(error))
+
+    task = job()._replace(spec=encode_spec(Spec("t", "default", **spec)))
+    assert Runner({"t": ask}, "w").run_once(task).outcome.ok
+    assert told == [again]
+    assert comes_again(error) is False  # of no task
+
+
+def test_what_a_tracer_leaves_goes_with_a_failure_and_not_with_a_value() -> None:
+    def fail() -> None:
+        leave_trace(b"left")
+        raise ValueError("no")
+
+    assert failure_of(fail).trace == b"left"
+    assert value_of(lambda: leave_trace(b"left")) is None
+    leave_trace(b"outside")
+    assert failure_of(lambda: 1 // 0).trace == b""
+
+
+def test_an_instrument_sees_all_of_an_attempt() -> None:
+    seen: list[object] = []
+
+    class Sees:
+        def __enter__(self) -> None:
+            seen.append(context.current().id)
+
+        def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+            seen.append(kind)
+
+    async def give(x: object) -> object:
+        return x
+
+    instrument = Instrument(attempt=Sees)
+    install(instrument)
+    try:
+        value_of(lambda: 1)
+        value_of(give, 1)
+        failure_of(lambda: 1 // 0)
+        failure_of(lambda: object())  # which cannot be sent
+        failure_of(lambda: 1, "an argument too many")
+        asyncio.run(Runner({"t": give}, "w").run_async(job(1)))
+        asyncio.run(Runner({"t": lambda: 2}, "w").run_async(job()))
+    finally:
+        remove(instrument)
+    kinds = [None, None, ZeroDivisionError, NotSerializable, WrongArguments, None, None]
+    assert seen == [each for kind in kinds for each in ("id", kind)]

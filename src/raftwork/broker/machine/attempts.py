@@ -41,6 +41,7 @@ from raftwork.features.task_row import CANCELLING, DELAYED
 from raftwork.features.waiting import still_waiting, wait
 from raftwork.messages import (
     TIME_LIMIT_KINDS,
+    Failure,
     ResumeAsked,
     State,
     TimeLimitPassed,
@@ -87,11 +88,12 @@ def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:
 
 def fail(ledger: Ledger, command: Fail, effects: list[Effect]) -> None:
     """The code raised. Raises BadMessage if the failure is none, which no leader proposes."""
-    decode_failure_strictly(command.failure)
+    ended = decode_failure_strictly(command.failure)
     run = _end(ledger, command.token, effects)
     if run is not None:
         retry_at = None if command.final else command.retry_at
-        _failed(ledger, run, command.failure, retry_at, effects)
+        trace = ended.trace if isinstance(ended, Failure) else b""
+        _failed(ledger, run, command.failure, retry_at, effects, trace)
 
 
 def grew(ledger: Ledger, command: Grew, effects: list[Effect]) -> None:
@@ -228,7 +230,12 @@ def _stored(ledger: Ledger, ending: TimeLimitPassed | WorkerLost) -> bytes:
 
 
 def _failed(
-    ledger: Ledger, run: Running, failure: bytes, retry_at: int | None, effects: list[Effect]
+    ledger: Ledger,
+    run: Running,
+    failure: bytes,
+    retry_at: int | None,
+    effects: list[Effect],
+    trace: bytes = b"",
 ) -> None:
     spec = spec_of(run.spec)
     run = run._replace(failures=run.failures + 1)
@@ -236,7 +243,7 @@ def _failed(
         settle(ledger, State.FAILED, [(run, failure)], effects)
     else:
         text = failure_head(failure, ERROR_MAX)
-        note_attempt(ledger, run, text)
+        run = note_attempt(ledger, run, text, trace)
         ledger.journal.goes_on(EventKind.RETRIED, [run], retry_at, text)
         _again(ledger, run, retry_at, effects)
 

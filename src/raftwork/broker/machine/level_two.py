@@ -235,6 +235,7 @@ CREATE TABLE attempt (              -- that failed or was lost, and was not the 
     ended INTEGER NOT NULL,         -- machine time
     run_ms INTEGER NOT NULL,
     error TEXT NOT NULL,            -- its beginning
+    trace BLOB NOT NULL,            -- for a tracer of the next one; mostly empty
     PRIMARY KEY (seq, number)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE audit (                -- features/audit.py

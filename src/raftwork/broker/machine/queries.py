@@ -12,6 +12,7 @@ from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.features.checkpoints import checkpoint_of
 from raftwork.features.flow_nodes import flows_of, inputs
+from raftwork.features.history import trace_of
 from raftwork.features.schedule_rows import tick_of
 from raftwork.features.tags import tags_of
 from raftwork.features.task_row import (
@@ -23,6 +24,7 @@ from raftwork.features.task_row import (
     TAGGED,
     TICKED,
     TOMBSTONE,
+    TRACED,
     WITHOUT_CODE,
 )
 from raftwork.messages import About, QueueStatus, Result, State
@@ -74,6 +76,8 @@ _UNSTARTED = {
     BLOCKED: State.BLOCKED,
     WITHOUT_CODE: State.BLOCKED,
 }
+#: Flags of tasks whose code may know something besides.
+_ABOUT = TAGGED | CHECKPOINTED | LINKED | TICKED | TRACED
 _STATE = tuple(State)  # by number: to call State takes five times as long
 
 
@@ -274,11 +278,12 @@ def about(ledger: Ledger, tasks: Sequence[Waiting]) -> dict[int, About]:
     values = inputs(ledger, fed) if fed else {}
     found: dict[int, About] = {}
     for seq, _, _, _, _, _, key, flags, _, _ in tasks:
-        if not key and not flags & (TAGGED | CHECKPOINTED | LINKED | TICKED):
+        if not key and not flags & _ABOUT:
             continue
         tags = tags_of(ledger, seq) if flags & TAGGED else []
         checkpoint = checkpoint_of(ledger, seq) if flags & CHECKPOINTED else None
         tick = tick_of(ledger, seq) if flags & TICKED else 0
+        trace = trace_of(ledger, seq) if flags & TRACED else b""
         flow, parent = flows.get(seq, ("", ""))
-        found[seq] = About(key, tags, checkpoint, flow, parent, values.get(seq, []), tick)
+        found[seq] = About(key, tags, checkpoint, flow, parent, values.get(seq, []), tick, trace)
     return found

@@ -88,7 +88,7 @@ def failure_of(outcome: Outcome, level: int) -> Ended:
     try:
         found = decode_failure(outcome.data)
         if level < LEVEL_OPTIONS:
-            found = found._replace(log="")
+            found = found._replace(log="", trace=b"")
         return Ended(encode_failure(found), *_asked(outcome.data))
     except BadMessage as error:
         return Ended(encode_failure(OutcomeMalformed(str(error)[:_WHY_MAX])))

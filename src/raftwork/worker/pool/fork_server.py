@@ -29,12 +29,13 @@ from types import FrameType
 from typing import NamedTuple, NoReturn
 
 from raftwork.errors import HookFailed
-from raftwork.hooks import Hook
+from raftwork.hooks import Hooks
+from raftwork.instruments import installed
 from raftwork.messages import About, Held, Holding, Loss, PushedTask
 from raftwork.standard_streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
 from raftwork.worker.blocked_tasks import run_in
-from raftwork.worker.hook_calls import start
+from raftwork.worker.hook_calls import start, stop_child
 from raftwork.worker.pool.channel import receive, receive_with_end, send
 from raftwork.worker.pool.child_waits import ChildWaits
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
@@ -43,8 +44,9 @@ from raftwork.worker.pool.shared_slots import SharedSlots, SlotNotices
 from raftwork.worker.runner import Registry, Runner
 from raftwork.worker.signals import take, take_back
 
-#: For idle children to end by themselves when the worker leaves, s.
+#: For idle children to end by themselves when the worker leaves, s; with something to call first.
 _GRACE_S = 0.2
+_GRACE_TO_CALL_S = 2.0
 #: For a stopped child to have left user code, s. A signal to another CPU takes microseconds.
 _STOP_S = 0.05
 _PR_SET_PDEATHSIG = 1
@@ -96,7 +98,7 @@ class ForkServer:
         registry: Registry,
         worker: str,
         recycling: Recycling,
-        child_start: Hook[[]],
+        hooks: Hooks,
         killed_notice: KilledNotice,
         notes: SharedNotes,
     ) -> None:
@@ -104,7 +106,7 @@ class ForkServer:
         self._killed_notice = killed_notice
         self._notes = notes
         self._left = False  # the worker ends by itself
-        self._child_start = child_start
+        self._hooks = hooks
         self._ends = dict(enumerate(ends))
         self._shared = shared
         self._registry = registry
@@ -236,7 +238,8 @@ class ForkServer:
 
     def _end_children(self) -> None:
         """Idle children see the end of their channel; the others are killed."""
-        deadline = time.monotonic() + _GRACE_S
+        calls = self._left and (self._hooks.child_stop or installed)
+        deadline = time.monotonic() + (_GRACE_TO_CALL_S if calls else _GRACE_S)
         while self._children and time.monotonic() < deadline:
             self._reap()
             time.sleep(0.005)
@@ -262,10 +265,12 @@ class ForkServer:
                 notices = SlotNotices(self._shared, slot)
                 notes = self._notes.of_child(slot, self._ends[slot])
                 runner = Runner(self._registry, self._worker, notices, notes)
-                if self._child_start:
-                    start(self._child_start, "on_child_start")
+                if self._hooks.child_start:
+                    start(self._hooks.child_start, "on_child_start")
                     send(self._ends[slot], STARTED)
-                run_tasks(self._ends[slot], slot, self._shared, runner, self._recycling)
+                with suppress(ConnectionError):  # the worker has left
+                    run_tasks(self._ends[slot], slot, self._shared, runner, self._recycling)
+                stop_child(self._hooks)
                 status = 0
         except HookFailed as error:
             log.error("a process of the pool does not start: %s", error)  # noqa: TRY400

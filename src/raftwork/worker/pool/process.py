@@ -22,7 +22,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from raftwork.errors import PoolBroken
-from raftwork.hooks import Hook
+from raftwork.hooks import Hooks
 from raftwork.messages import Hopeless, Loss, Outcome, PushedTask, Wait
 from raftwork.standard_streams import complain, flush
 from raftwork.wire import unpack
@@ -56,7 +56,7 @@ _RESTART_PAUSE_NS, _RESTART_PAUSE_MAX_NS = 1_000_000_000, 30_000_000_000
 #: After so many in a row its slot counts for nothing until one has started.
 _FAILED_STARTS_MAX = 2
 #: For the fork server to end and reap the children, s.
-_REAP_S = 2.0
+_REAP_S = 3.0
 _SMOOTHING = 0.125
 
 log = logging.getLogger("raftwork.worker")
@@ -102,11 +102,11 @@ class ProcessPool:
         worker: str,
         slots: int,
         recycling: Recycling = NEVER,
-        child_start: Hook[[]] | None = None,
+        hooks: Hooks | None = None,
         killed_notice: KilledNotice = lambda _running: None,
     ) -> None:
         """`killed_notice` is called elsewhere if this process is killed; see fork_server.py."""
-        self._child_start = child_start or Hook[[]]()
+        self._hooks = hooks or Hooks()
         self._killed_notice = killed_notice
         self._size = slots
         self._processes_max = 2 * slots
@@ -143,7 +143,7 @@ class ProcessPool:
             os.dup2(null, 0)
             os.close(null)
             ends = [child.far for child in self._children]
-            settings = (registry, worker, self._recycling, self._child_start, self._killed_notice)
+            settings = (registry, worker, self._recycling, self._hooks, self._killed_notice)
             ForkServer(control, ends, self._shared, *settings, self.notes).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
@@ -412,7 +412,7 @@ class ProcessPool:
             if not child.present and now >= child.restart_at:
                 self._ask(Fork(slot), self._new_ends.pop(slot, None))
                 child.present, child.worked, child.started_at = True, False, now
-                child.starting = bool(self._child_start)
+                child.starting = bool(self._hooks.child_start)
 
     def _kill_doomed(self) -> None:
         if not self._to_kill:

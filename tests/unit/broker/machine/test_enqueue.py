@@ -27,6 +27,7 @@ from raftwork.messages import (
     decode_spec,
     encode_spec,
 )
+from raftwork.release import LEVELS
 from raftwork.wire import pack
 from tests.unit.broker.machine.driver import WORKER, Driver, spec_of, tasks_of
 
@@ -129,6 +130,58 @@ def test_a_known_id_with_other_contents_refuses_the_whole_batch(
     assert refusal.code is Code.PROTOCOL
     assert "'used'" in refusal.text
     assert driver.state("new") is State.UNKNOWN
+
+
+CALL = pack([[1], {"x": [2]}])
+TRACED = pack([[1], {"x": [2]}, {"headers": {"traceparent": "1"}}])
+OTHERS = [
+    CALL,
+    pack([[1], {"x": [2]}, {"headers": {}}]),
+    pack([[1], {"x": [2]}, {"headers": {"traceparent": "2", "tracestate": "z"}}]),
+]
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
+def test_the_same_call_with_other_headers_is_the_same_call(driver: Driver, keyed: bool) -> None:
+    def put(payload: bytes) -> Admit:
+        made = driver.put("a", payload=payload)
+        return made._replace(tasks=pack([["a", payload, "key"]])) if keyed else made
+
+    driver.apply(put(TRACED))
+    before = driver.machine.digest()
+    for payload in OTHERS:
+        assert driver.effects(put(payload)) == []
+    assert driver.machine.digest() == before
+    assert driver.refusal(put(pack([[1], {"x": [3]}, {"headers": {}}]))).code is Code.PROTOCOL
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\x93",
+        b"\x93\xc1\xc0\xc0",
+        b"\x93\xc0\xc0" + b"\x91" * 5_000,
+        b"\x93" + b"\x91" * 5_000,
+        pack([[], {}, {"headers": {}, "map": "star"}]),
+        pack([[], {}, {"headers": {"x": "y" * 20_000}}]),
+        pack([[], {}, {b"headers": {}}]),
+        pack([[], {}, {"headers": {}}]) + b"more",
+    ],
+)
+def test_a_payload_that_is_no_such_call_is_compared_as_it_is(
+    driver: Driver, payload: bytes
+) -> None:
+    driver.enqueue("a", payload=payload)
+    assert driver.enqueue("a", payload=payload) == []
+    assert driver.refusal(driver.put("a", payload=payload + b"\xc0")).code is Code.PROTOCOL
+
+
+def test_below_level_two_headers_are_contents_as_replicas_of_then_take_them() -> None:
+    driver = Driver(level=LEVELS.most - 1)
+    driver.enqueue("a", payload=TRACED)
+    assert driver.enqueue("a", payload=TRACED) == []
+    assert driver.refusal(driver.put("a", payload=CALL)).code is Code.PROTOCOL
 
 
 def test_an_id_twice_in_a_batch_is_one_task(driver: Driver) -> None:

@@ -8,7 +8,7 @@ from raftwork.features.dead_letters import Retry
 from raftwork.features.history import NameWorker, Ran
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.task_row import TAGGED
-from raftwork.messages import Extras, Loss, Spec, encode_spec
+from raftwork.messages import Extras, Failure, Loss, Spec, encode_failure, encode_spec
 from raftwork.release import LEVELS
 from raftwork.wire import pack
 from tests.unit.broker.machine.driver import FAILURE, WORKER, Driver, spec_of
@@ -82,6 +82,34 @@ def test_attempts_that_failed_or_were_lost_are_kept_until_the_result_goes(driver
     driver.now += 1_000
     driver.apply(Tick())
     assert attempts(driver) == []
+
+
+def test_what_a_failed_attempt_left_for_a_tracer_comes_with_the_next(driver: Driver) -> None:
+    def left() -> bytes:
+        (task,) = driver.waiting()
+        about = driver.machine.about(task)
+        return b"" if about is None else about.trace
+
+    driver.enqueue("a", spec=spec_of(retries=9))
+    driver.enqueue("b")
+    driver.assign(2)
+    words = Failure("ValueError", "no", "")
+    for trace, found in ((b"", b""), (b"one", b"one"), (b"x" * 65, b"one"), (b"two", b"two")):
+        failure = encode_failure(words._replace(trace=trace))
+        driver.apply(Fail(driver.assign(1)[0], failure, driver.now))
+        assert left() == found
+    driver.apply(Lose([(driver.assign(1)[0], True)], Loss("w1")))
+    assert left() == b"two"
+    driver.reopen()
+    assert left() == b"two"
+
+
+def test_below_level_two_nothing_is_left_for_a_tracer() -> None:
+    driver = Driver(level=LEVELS.most - 1)
+    token = driver.start("a", spec=spec_of(retries=1))
+    driver.apply(Fail(token, FAILURE, driver.now))
+    (task,) = driver.waiting()
+    assert driver.machine.about(task) is None
 
 
 def test_one_that_is_handed_back_unstarted_leaves_no_attempt(driver: Driver) -> None:

@@ -106,7 +106,7 @@ FILLED = (
     "INSERT INTO tick VALUES (1, 1, 0)",
     "INSERT INTO name VALUES (99, '')",
     "INSERT INTO worker VALUES (99, x'', '')",
-    "INSERT INTO attempt VALUES (1, 1, 0, 0, 0, '')",
+    "INSERT INTO attempt VALUES (1, 1, 0, 0, 0, '', x'')",
     "INSERT INTO audit VALUES (1, 0, '', '', '')",
 )
 
@@ -220,8 +220,8 @@ def test_a_field_more_than_is_known_stops_the_replica(
 
 def test_a_failure_with_a_field_more_stops_the_replica(driver: Driver) -> None:
     token = driver.start("a")
-    failure = pack([*unpack(FAILURE), "log", 7])  # type: ignore[misc]
-    stops(driver, encode_batch(START, [Fail(token, failure, 0)]), "Failure with 5 fields")
+    failure = pack([*unpack(FAILURE), "log", b"t", 7])  # type: ignore[misc]
+    stops(driver, encode_batch(START, [Fail(token, failure, 0)]), "Failure with 6 fields")
 
 
 def test_an_entry_with_a_part_more_stops_the_replica(driver: Driver) -> None:

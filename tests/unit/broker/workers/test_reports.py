@@ -146,9 +146,9 @@ def test_a_newer_workers_failure_is_stored_as_this_release_knows_it(
 ) -> None:
     """In the log a field more would stop every replica."""
     (token,) = harness.give()
-    harness.report(Outcome(token, False, pack([1, "E", "m", "t", "log", "new"])))
+    harness.report(Outcome(token, False, pack([1, "E", "m", "t", "log", b"t", "new"])))
     harness.commit()
-    stored = encode_failure(Failure("E", "m", "t", "log"))
+    stored = encode_failure(Failure("E", "m", "t", "log", b"t"))
     assert harness.queues.machine.lookup(["0"])[0].data == stored
 
 

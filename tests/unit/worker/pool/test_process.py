@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from raftwork.errors import PoolBroken
-from raftwork.hooks import Hook
+from raftwork.hooks import Hooks
 from raftwork.worker.pool import process
 from raftwork.worker.pool.channel import receive
 from raftwork.worker.pool.fork_server import Kill
@@ -254,9 +254,9 @@ def test_a_child_that_takes_long_to_start_runs_nothing_and_is_no_slot_until_it_h
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "_RESTART_PAUSE_NS", 100_000_000)
-    hook = Hook[[]]()
-    hook(lambda: wait_for(str(tmp_path / "go")))
-    pool = ProcessPool(REGISTRY, "w", 2, child_start=hook)
+    hooks = Hooks()
+    hooks.child_start(lambda: wait_for(str(tmp_path / "go")))
+    pool = ProcessPool(REGISTRY, "w", 2, hooks=hooks)
     try:
         pool.start([job(1, "add", 1, 1)])
         until(lambda: pool.collect() == [] and pool.slots == 0, "no slot")
