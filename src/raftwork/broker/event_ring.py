@@ -130,7 +130,7 @@ class EventRing:
         if not self._there and not self._begin():
             return
         data = pack(happened) if happened else b""
-        last = Cursor(*at, sum([event.count for event in happened]))
+        last = Cursor(*at, sum([event.events for event in happened]))
         self._db.execute(_INSERT, (*at, time, last.n, data))
         self.last = last
         self._count(last, len(data))

@@ -72,6 +72,8 @@ class Events:
         self, app: "Caller", after: str | None, *, follow: bool, **wanted: Unpack[EventFields]
     ) -> None:
         """Raises ValueError, TypeError."""
+        if unknown := wanted.keys() - EventFields.__optional_keys__:
+            raise TypeError(f"events are not looked for by {', '.join(sorted(unknown))}")
         self._app, self._follow = app, follow
         self._begin, self._at = Begin.OLDEST, START
         if after == NOW:

@@ -113,8 +113,8 @@ class Happened(NamedTuple):
     runs_ms: Sequence[int] = ()  # of each; none if it is not known
 
     @property
-    def count(self) -> int:
-        """How many events these are."""
+    def events(self) -> int:
+        """How many these are."""
         return len(self.ids) or 1
 
 
