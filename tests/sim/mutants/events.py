@@ -13,13 +13,6 @@ EVENTS = (
         seeds=20,
     ),
     _mutant(
-        "a ring that has missed entries goes on as if it had them",
-        f"{_RING}:EventRing._load",
-        "last[:2] == tuple(applied)",
-        "last[:2] <= tuple(applied)",
-        seeds=20,
-    ),
-    _mutant(
         "after a snapshot the ring says that it goes back to the beginning",
         f"{_RING}:EventRing.__init__",
         "Cursor(*store.applied, ALL_OF_IT if begun else 0)",
