@@ -172,8 +172,7 @@ def command(
       raftwork worker tasks:app --concurrency 8 --queues default,mail
     """
     require_assertions()
-    recycling = max_tasks_per_child or 0, max_memory_per_child
-    _check_pool(pool, executor, recycling)
+    _check_pool(pool, executor, recycling := (max_tasks_per_child or 0, max_memory_per_child))
     shown: dict[str, object] = {
         "app": app,
         "brokers": broker_addresses(brokers),

@@ -79,19 +79,18 @@ def run_worker(
     identity, pid = _identity(name, queues), os.getpid()
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = typed(hooked(functions(registry), hooks), registry)
-    speak_for(identity.name)
     options = partial(Worker, identity, brokers, grace=grace, key=key, declared=declared)
     shell = partial(_shell, options, codec)
-    facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers), list(tasks))
-    _tell_started(started(*facts, pid), app_target)
+    facts = (app_target, pool, slots, identity.queues, tuple(brokers), list(tasks), pid)
+    _tell_started(started(identity.name, *facts), app_target)
     tasks = {**tasks, **served(app_target, pickles=pickles)}
     _watch_tasks(brokers)
     try:
         match pool:
             case "process":
+                settings = slots, recycling, hooks.child_start
                 notice = partial(send_notice, identity, brokers, key=key)
-                settings = (identity.name, slots, recycling, hooks.child_start, notice)
-                _run_processes(ProcessPool(tasks, *settings), hooks, shell)
+                _run_processes(ProcessPool(tasks, identity.name, *settings, notice), hooks, shell)
             case "thread":
                 _start_here(hooks)
                 _run(shell(ThreadPool(tasks, identity.name, slots)))
@@ -105,10 +104,9 @@ def run_worker(
             case _:
                 raise ValueError(f"no pool is called {pool!r}, or it needs more than that")
     except (PoolBroken, HookFailed, PermissionDenied, OSError, zmq.ZMQError) as error:
-        if (why := _why(error, slots)) is None:
-            raise
-        log.critical("%s", why)
-        return 1
+        if (why := _why(error, slots)) is not None:
+            return _ended_by(why)
+        raise
     watch(hooks.worker_stop, "on_worker_stop")
     tell(WorkerStopped(identity.name))
     return 0
@@ -127,9 +125,15 @@ def _watch_tasks(brokers: Sequence[str]) -> None:
 
 
 def _tell_started(event: WorkerStarted, app_target: str) -> None:
+    speak_for(event.worker)
     tell(event)
     if not event.tasks:
         tell(NothingRegistered(app_target))
+
+
+def _ended_by(why: str) -> int:
+    log.critical("%s", why)
+    return 1
 
 
 def _why(error: Exception, slots: int) -> str | None:

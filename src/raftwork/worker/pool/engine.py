@@ -12,6 +12,7 @@
 
 import functools
 import importlib
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
@@ -188,10 +189,15 @@ def _words(error: BaseException) -> str:
 # ---- where the engine runs it --------------------------------------------------------------------
 
 
+#: An engine of threads may run several tasks before the App is there.
+_LOADING = threading.Lock()
+
+
 def run_there(app_target: str, brokers: Sequence[str], worker: str, task: PushedTask) -> Ended:
     """Run a task of the App at MODULE:APP, in whatever process this is."""
     try:
-        registry = _registry(app_target, tuple(brokers))
+        with _LOADING:
+            registry = _registry(app_target, tuple(brokers))
     except LoadError as error:
         return Ended(_refused(task.token, error), 0)
     return Runner(registry, worker).run_once(task)

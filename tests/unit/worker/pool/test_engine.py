@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from unittest import mock
 
@@ -11,6 +11,7 @@ import pytest
 
 from raftwork.errors import LoadError, PoolBroken
 from raftwork.messages import Loss
+from raftwork.worker.pool import engine as engines
 from raftwork.worker.pool.engine import EnginePool, maker
 from tests.unit.worker.pool import engine_tasks as tasks
 from tests.unit.worker.pool.drive import collect, failure, job, value
@@ -46,6 +47,24 @@ def test_tasks_run_as_in_any_pool(make: Callable[[], Executor]) -> None:
         assert "engine_tasks.py" in failure(ends[4]).traceback
         assert failure(ends[5]).type == "UnknownTask" and ends[5].outcome.unknown
         assert engine.running() == [] and engine.slots == 2
+
+
+def test_threads_that_begin_at_once_load_the_app_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    both = threading.Barrier(2)
+
+    def load(target: str) -> object:
+        begun.append(target)
+        with suppress(threading.BrokenBarrierError):  # nobody else may be here
+            both.wait(0.2)
+        return tasks.app
+
+    monkeypatch.setattr(engines, "load", load)
+    with pool(tasks.threads, target="once:app") as engine:
+        engine.start([job(1, "add", 1, 2), job(2, "add", 2, 2)])
+        ends = collect(engine, 2)
+    assert [value(ends[token]) for token in (1, 2)] == [3, 4]
+    assert begun == ["once:app"]
 
 
 class Held(Executor):
