@@ -142,10 +142,9 @@ class EventReader:
         """From now on until there is peace."""
         world, rng = self._world, self._rng
         if self._there and not world.peaceful:
-            asked = ReadEvents(
-                *(0, Begin.AFTER, *self.reading.cursor, rng.randint(1, 40)),
-                rng.choice((0, 50, 1_000)),
-            )
+            epoch, seq, n = self.reading.cursor
+            limit, wait = rng.randint(1, 40), rng.choice((0, 50, 1_000))
+            asked = ReadEvents(0, Begin.AFTER, epoch, seq, n, limit, wait)
             rng.choice(world.users).inquire(asked)
             world.timeline.after(rng.randint(1, 2 * _EVERY), self.begin)
 
