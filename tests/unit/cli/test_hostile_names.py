@@ -50,8 +50,17 @@ DEAD_REPORT = replace(
 
 
 EVENT = Event(
-    *(HOSTILE, HOSTILE, datetime.now(UTC), *[HOSTILE] * 4, 1, None, None),
-    HOSTILE,
+    cursor=HOSTILE,
+    kind=HOSTILE,
+    at=datetime.now(UTC),
+    id=HOSTILE,
+    queue=HOSTILE,
+    name=HOSTILE,
+    worker=HOSTILE,
+    attempt=1,
+    due=None,
+    run=None,
+    text=HOSTILE,
 )
 INFO = RunInfo(
     id=HOSTILE,
