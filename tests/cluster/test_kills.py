@@ -2,13 +2,15 @@
 
 import json
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
-from raftwork import ProtocolError, Unavailable
+from raftwork import App, ProtocolError, Unavailable
+from raftwork.client.events import Event
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 from tests.cluster.load import BATCH, Load
 
 
@@ -34,6 +36,39 @@ def test_nothing_acknowledged_is_lost_when_the_leader_is_killed_under_load(
         cluster.restart(old)
         cluster.wait_for_caught_up(old)
     load.check()
+
+
+def test_who_follows_events_misses_none_and_reads_none_twice_when_the_leader_is_killed(
+    cluster: Cluster,
+) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    told: list[Event] = []
+
+    def follow() -> None:
+        with App(brokers=cluster.brokers, timeout=PATIENCE) as app:
+            for event in app.events(follow=True, kinds=["finished", "failed", "lost"]):
+                told.append(event)
+                if event.id == "the-last":
+                    return
+
+    reader = threading.Thread(target=follow, daemon=True)
+    with Load(cluster) as load:
+        load.wait_for_more()
+        reader.start()
+        cluster.wait_until(lambda: told, "the first events are read")
+        old = cluster.leader()
+        cluster.kill(old)
+        cluster.wait_for_leader(other_than=old)
+        load.wait_for_more()
+    load.check()
+    cluster.app.named("add", id="the-last").enqueue(1).result(PATIENCE)
+    reader.join(PATIENCE)
+    ids = [event.id for event in told]
+    assert len(ids) == len(set(ids)), "some events are told twice"
+    assert {run.id for run, _ in load.runs} < set(ids), "some ends are not told"
+    assert ids[-1] == "the-last"
+    assert [event.cursor for event in told] == sorted(event.cursor for event in told)
+    assert {event.kind for event in told} == {"finished"}, "a gap is told where there is none"
 
 
 def test_a_killed_follower_is_not_missed_and_catches_up(cluster: Cluster) -> None:

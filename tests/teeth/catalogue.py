@@ -103,6 +103,17 @@ _DURABILITY = (
 _NO_EARLY_SIGNALS = Edit(f"{_CLI}.signals:leave_when_told", "(signal.SIGTERM, signal.SIGINT)", "()")
 _LEADERSHIP = (
     Break(
+        "the events of the entry that was read last are told again",
+        (
+            Edit(
+                f"{_BROKER}.event_ring:read_events",
+                "read = after.n if after[:2] == (epoch, seq) else 0",
+                "read = 0",
+            ),
+        ),
+        ("test_who_follows_events_misses_none_and_reads_none_twice_when_the_leader_is_killed",),
+    ),
+    Break(
         "a deposed leader goes on",
         (Edit(f"{_BROKER}.node:Node.deactivated", "self._supervisor.end()", "pass"),),
         ("test_a_leader_that_was_paused_until_deposed_follows_when_it_wakes",),

@@ -20,7 +20,7 @@ import apsw
 from raftwork.consensus.core import ORIGIN, Kind, Position
 from raftwork.consensus.membership import decode_roster
 from raftwork.features.event_feed import ALL_OF_IT, Cursor, Page, ToldEvent, Wanted, told
-from raftwork.features.event_journal import EventKind, Happened
+from raftwork.features.event_journal import EVENT_BYTES, EventKind, Happened
 from raftwork.wire import pack, unpack
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from raftwork.broker.node_setup import Setup
     from raftwork.consensus.core import Entry
 
-#: What is kept unless somebody says otherwise: about half a million ordinary tasks.
-EVENT_BYTES: Final = 64 * 1024 * 1024
 #: What a row costs beside its data.
 _ROW_BYTES: Final = 32
 #: So many pieces it goes by, once it is full.
@@ -130,7 +128,7 @@ class EventRing:
         if not self._there and not self._begin():
             return
         data = pack(happened) if happened else b""
-        last = Cursor(*at, sum([event.count for event in happened]))
+        last = Cursor(*at, sum([event.events for event in happened]))
         self._db.execute(_INSERT, (*at, time, last.n, data))
         self.last = last
         self._count(last, len(data))

@@ -129,8 +129,8 @@ class Node:
         self._quiet, self._due = False, now
         if store.identity.cluster_id:
             self._start_core(now)
-            assert self._replica is not None
-            self.tell(Restored(self._replica.core.status.role.value, store.applied.seq))
+            role = cast("Replica", self._replica).core.status.role.value
+            self.tell(Restored(role, store.applied.seq))
 
     def _load(self) -> None:
         """What the store has: at the start, and after it switched to another database."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from raftwork.broker.containment import log_contained
 from raftwork.broker.disk_space import DiskSpace
-from raftwork.broker.event_ring import EVENT_BYTES
 from raftwork.consensus.durable_replica import Store
+from raftwork.features.event_journal import EVENT_BYTES
 from raftwork.release import LEVELS
 
 if TYPE_CHECKING:

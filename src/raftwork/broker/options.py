@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from raftwork.addresses import canonical, is_unspecified, number, parse_address, same_place
-from raftwork.broker.event_ring import EVENT_BYTES
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.features.cluster_settings import DEFAULTS, SETTINGS
+from raftwork.features.event_journal import EVENT_BYTES
 from raftwork.keys import Key
 from raftwork.messages import NAME_MAX
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from raftwork.cli.cluster import Cluster, asks
 from raftwork.cli.output import err, out
+from raftwork.cli.values import print_json
 from raftwork.client.events import GAP, NOW, Event, Events
 from raftwork.errors import Unavailable
 
@@ -80,7 +80,7 @@ def _show(events: Events, show: Callable[[Event], None]) -> None:
 
 
 def _print_json(event: Event) -> None:
-    out(json.dumps({name: _plain(getattr(event, name)) for name in _FIELDS}))
+    print_json({name: _plain(getattr(event, name)) for name in _FIELDS})
 
 
 def _plain(value: object) -> object:

@@ -72,6 +72,8 @@ class Events:
         self, app: "Caller", after: str | None, *, follow: bool, **wanted: Unpack[EventFields]
     ) -> None:
         """Raises ValueError, TypeError."""
+        if unknown := wanted.keys() - EventFields.__optional_keys__:
+            raise TypeError(f"events are not looked for by {', '.join(sorted(unknown))}")
         self._app, self._follow = app, follow
         self._begin, self._at = Begin.OLDEST, START
         if after == NOW:
@@ -81,11 +83,17 @@ class Events:
         patience_ms = int(app.patience * 1_000)
         queue, name, id_ = (wanted.get("queue"), wanted.get("name"), wanted.get("id"))
         self._asked = ReadEvents(
-            *(0, self._begin, *START, PAGE_MAX, min(_WAIT_MS, patience_ms // 3) if follow else 0),
-            [_number(word) for word in wanted.get("kinds", ())],
-            "" if queue is None else queue_name(queue),
-            "" if name is None else label("name", name, NAME_MAX),
-            "" if id_ is None else task_id(id_),
+            0,
+            self._begin,
+            epoch=0,
+            seq=0,
+            n=0,
+            limit=PAGE_MAX,
+            wait_ms=min(_WAIT_MS, patience_ms // 3) if follow else 0,
+            kinds=[_number(word) for word in wanted.get("kinds", ())],
+            queue="" if queue is None else queue_name(queue),
+            name="" if name is None else label("name", name, NAME_MAX),
+            id="" if id_ is None else task_id(id_),
         )
 
     @property

@@ -136,17 +136,11 @@ class Filter:
     error: str = ""
 
     @classmethod
-    def of(
-        cls,
-        state: str | None = None,
-        name: str | None = None,
-        queue: str | None = None,
-        tag: tuple[str, str] | None = None,
-        since: "Duration | None" = None,
-        worker: str | None = None,
-        error: str | None = None,
-    ) -> "Filter":
+    def of(cls, asked: FilterFields) -> "Filter":
         """As a caller gives it; None is anything."""
+        state, name, queue = asked.get("state"), asked.get("name"), asked.get("queue")
+        tag, since = asked.get("tag"), asked.get("since")
+        worker, error = asked.get("worker"), asked.get("error")
         return cls(
             State.UNKNOWN if state is None else State[_status(state).name],
             "" if name is None else label("name", name, NAME_MAX),
@@ -182,9 +176,11 @@ def pages(
     Each reply must have come before the next one is asked for; then it is in `found`. Raises
     TypeError, ValueError.
     """
-    limit, before = asked_for.pop("limit", 100), asked_for.pop("before", None)
-    budget = asked_for.pop("budget", None)
-    wanted = Filter.of(**asked_for)
+    if unknown := asked_for.keys() - SearchFields.__optional_keys__:
+        raise TypeError(f"tasks are not looked for by {', '.join(sorted(unknown))}")
+    limit, before = asked_for.get("limit", 100), asked_for.get("before")
+    budget = asked_for.get("budget")
+    wanted = Filter.of(asked_for)
     until = None if budget is None else monotonic() + seconds("budget", budget)
     left, at = _limit(limit), INT_MAX if before is None else before
     since = 0
@@ -193,7 +189,10 @@ def pages(
     while left > 0 and at > 0:
         asked = ListTasks(
             *(0, at, min(left, PAGE_MAX), wanted.state),
-            *(wanted.name, wanted.queue, list(wanted.tag), since, wanted.worker, wanted.error),
+            *(wanted.name, wanted.queue),
+            list(wanted.tag),
+            since,
+            *(wanted.worker, wanted.error),
         )
         reply = app.call(asked, TaskPage)
         yield reply

@@ -184,7 +184,7 @@ def told(
     found: list[ToldEvent] = []
     n = 0
     for event in happened:
-        count = event.count
+        count = event.events
         if n + count <= after.n or not wanted.passes(event):
             n += count
             continue
@@ -195,9 +195,9 @@ def told(
                 if len(found) == limit:
                     return found, n + place
                 ms = event.runs_ms[place] if event.runs_ms else 0
-                about = (id_, event.queue, event.name, worker, event.attempt, event.due, ms)
-                place_of = (after.epoch, after.seq, n + place + 1, at)
-                found.append(ToldEvent(*place_of, int(event.kind), *about, event.text))
+                position = (after.epoch, after.seq, n + place + 1, at, int(event.kind))
+                names = (id_, event.queue, event.name, worker)
+                found.append(ToldEvent(*position, *names, event.attempt, event.due, ms, event.text))
         n += count
     return found, n
 

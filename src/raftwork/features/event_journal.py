@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from raftwork.broker.machine.state import Running
     from raftwork.features.settle import Verdict
 
+#: What a broker keeps unless somebody says otherwise: about half a million ordinary tasks.
+EVENT_BYTES: Final = 64 * 1024 * 1024
 #: Characters of an error.
 TEXT_MAX: Final = 200
 
@@ -113,8 +115,8 @@ class Happened(NamedTuple):
     runs_ms: Sequence[int] = ()  # of each; none if it is not known
 
     @property
-    def count(self) -> int:
-        """How many events these are."""
+    def events(self) -> int:
+        """How many these are."""
         return len(self.ids) or 1
 
 

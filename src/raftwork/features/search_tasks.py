@@ -97,7 +97,7 @@ class _Scan(NamedTuple):
 
     low: str
     find: str
-    count: str
+    rows: str
     values: Sequence[object]
 
 
@@ -111,7 +111,7 @@ def _part(ledger: Ledger, scan: _Scan, before: int) -> Part:
     seqs = [seq for (seq,) in found]
     if len(seqs) == SLICE and seqs[-1] > low:
         after = low = seqs[-1]
-        ((rows,),) = db.execute(scan.count, (low, before - 1))
+        ((rows,),) = db.execute(scan.rows, (low, before - 1))
     return Part(seqs, rows, low, after, 1 + len(seqs) + rows // _ROWS_A_TASK)
 
 

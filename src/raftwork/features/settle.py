@@ -54,7 +54,7 @@ def settle(
     number, now = state.value, ledger.time
     ran_on, times = ledger.worker_numbers, ledger.run_times
     ledger.journal.settled(state, verdicts, times)
-    if state not in (State.SUCCEEDED, State.CANCELLED):
+    if state in (State.FAILED, State.LOST):
         ledger.journal.goes_on(EventKind.DEAD, [run for run, _ in verdicts])
     ledger.db.executemany(
         ending(ledger),

@@ -6,6 +6,7 @@
 from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
 from tests.sim.mutants.broadcasts import BROADCASTS
 from tests.sim.mutants.cancels import CANCELS
+from tests.sim.mutants.events import EVENTS
 from tests.sim.mutants.flows import FLOWS
 from tests.sim.mutants.gates import GATES
 from tests.sim.mutants.lanes import LANES
@@ -463,6 +464,6 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *EVENTS, *WORKERS, *ATTEMPT_ENDS),
     *(*CANCELS, *LANES, *SCHEDULES, *TIMERS, *UNIQUE, *FLOWS, *BROADCASTS, *GATES, *WAITS),
 )

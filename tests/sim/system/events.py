@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _EVERY = 120
 #: What a broker keeps: all of it, some, or nothing. Of the others' a reader is told a gap.
 _SIZES = (1 << 20, 1 << 20, 1 << 20, 3_000, 0)
+_ROW = "SELECT events, data FROM store_event WHERE epoch = ? AND seq = ?"
 _STATES = {
     State.SUCCEEDED: {EventKind.FINISHED},
     State.FAILED: {EventKind.FAILED},
@@ -65,13 +66,11 @@ class EventChecker:
 
     def noted(self, name: str, at: Position, ring: EventRing) -> None:
         """A replica has applied it, and noted what it keeps."""
-        row = ring._db.execute(
-            "SELECT events, data FROM store_event WHERE epoch = ? AND seq = ?", at
-        ).fetchone()
-        require(row is not None, "events", f"{name} has noted nothing of {at}")
+        rows: list[tuple[int, bytes]] = list(ring._db.execute(_ROW, at))
+        require(len(rows) == 1, "events", f"{name} has noted nothing of {at}")
         if ring.floor[:2] < at:
-            known = self._noted.setdefault(at, row)
-            require(known == row, "same events", f"{name} notes others of {at}")
+            known = self._noted.setdefault(at, rows[0])
+            require(known == rows[0], "same events", f"{name} notes others of {at}")
 
     def reads(self, ring: EventRing, reader: "Reading") -> None:
         """All that is left of a ring."""
@@ -143,10 +142,9 @@ class EventReader:
         """From now on until there is peace."""
         world, rng = self._world, self._rng
         if self._there and not world.peaceful:
-            asked = ReadEvents(
-                *(0, Begin.AFTER, *self.reading.cursor, rng.randint(1, 40)),
-                rng.choice((0, 50, 1_000)),
-            )
+            epoch, seq, n = self.reading.cursor
+            limit, wait = rng.randint(1, 40), rng.choice((0, 50, 1_000))
+            asked = ReadEvents(0, Begin.AFTER, epoch, seq, n, limit, wait)
             rng.choice(world.users).inquire(asked)
             world.timeline.after(rng.randint(1, 2 * _EVERY), self.begin)
 

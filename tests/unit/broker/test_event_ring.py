@@ -69,7 +69,7 @@ def test_events_are_read_in_order_and_each_cursor_goes_on_behind_its_event(store
 def test_a_page_ends_in_the_midst_of_an_entry_and_the_next_one_goes_on_there(store: Store) -> None:
     ring = EventRing(store)
     store.take(ring, Position(1, 1), entered("a", "b", "c"), entered("d"))
-    seen, after = [], START
+    seen, after = list[str](), START
     for _ in range(9):
         page = look(ring, after, limit=2)
         seen, after = seen + ids(page), page.cursor

@@ -16,9 +16,10 @@ import raftwork.cli
 from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, UnknownTask
 from raftwork.cli import chaos, cluster, demo, main
 from raftwork.cli.demo.run import Counts
+from raftwork.client.events import Event
 from raftwork.client.limits import Limit
 from raftwork.client.overview import overview
-from raftwork.client.run_info import Attempt, Progress, Reason, Report, RunInfo
+from raftwork.client.run_info import Attempt, Found, Progress, Reason, Report, RunInfo
 from raftwork.errors import UnknownWorker, Unsupported
 from raftwork.features.queue_settings import QueueSettings, changes
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
@@ -48,6 +49,19 @@ DEAD_REPORT = replace(
 )
 
 
+EVENT = Event(
+    cursor=HOSTILE,
+    kind=HOSTILE,
+    at=datetime.now(UTC),
+    id=HOSTILE,
+    queue=HOSTILE,
+    name=HOSTILE,
+    worker=HOSTILE,
+    attempt=1,
+    due=None,
+    run=None,
+    text=HOSTILE,
+)
 INFO = RunInfo(
     id=HOSTILE,
     name=HOSTILE,
@@ -136,8 +150,11 @@ class HostileApp:
     def run(self, _id: str) -> HostileRun:
         return self._run
 
-    def runs(self, **_: object) -> list[RunInfo]:
-        return [INFO]
+    def runs(self, **_: object) -> Found:
+        return Found([INFO])
+
+    def events(self, *_: object, **__: object) -> list[Event]:
+        return [EVENT]
 
     def named(self, *_: object, **__: object) -> SimpleNamespace:
         return SimpleNamespace(enqueue=self._enqueue)
@@ -198,6 +215,7 @@ def check(done: Result, code: int = 0, *, shown: str = SHOWN) -> None:
         (("enqueue", "t"), 0),
         (("show", "x"), 0),
         (("tasks",), 0),
+        (("events",), 0),
         (("tasks", "--state", "running", "--tag", f"{HOSTILE}=1"), 0),
         (("enqueue", "t", "--wait", "--queue", f"no{HOSTILE}", "--timeout", "9"), 1),
     ],
@@ -302,7 +320,7 @@ def test_every_command_is_among_these() -> None:
     assert set(main.commands) == {
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
         *("upgrade", "cluster", "chaos", "cancel", "show", "tasks", "limit", "flow", "schedule"),
-        *("keys", "audit", "check", "doctor", "dev", "k8s"),
+        *("keys", "audit", "check", "doctor", "dev", "k8s", "events"),
     }
 
 

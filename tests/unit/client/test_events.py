@@ -93,7 +93,6 @@ def test_who_follows_waits_at_the_leader_and_goes_on_behind_the_last_event_it_to
         page(PAUSED, at=Cursor(2, 8, 1)),
     )
     reader = events(app, NOW, follow=True)
-    assert reader.cursor is None
     assert next(iter(reader)).kind == "failed"
     assert reader.cursor == str(Cursor(2, 7, 1))
     taken = iter(reader)
@@ -116,10 +115,17 @@ def test_coroutines_read_the_same() -> None:
     assert asyncio.run(read()) == ["failed", "paused"]
 
 
+def test_what_is_no_filter_is_refused() -> None:
+    with pytest.raises(TypeError, match="not looked for by task"):
+        App("127.0.0.1:1").events(**cast("Any", {"task": "t1"}))
+    with pytest.raises(TypeError, match="not looked for by stat"):
+        App("127.0.0.1:1").runs(**cast("Any", {"stat": "failed"}))
+
+
 def test_filters_are_sent_and_wrong_ones_named() -> None:
     app = FakeApp(page(at=Cursor(0, 0, 0)))
-    wanted = {"kinds": ["failed", "lost"], "queue": "mail", "name": "m.*", "id": "t1"}
-    assert list(events(app, **wanted)) == []
+    kinds = ["failed", "lost"]
+    assert list(events(app, kinds=kinds, queue="mail", name="m.*", id="t1")) == []
     asked = app.asked[0]
     assert (asked.kinds, asked.queue, asked.name, asked.id) == ([4, 5], "mail", "m.*", "t1")
     for wrong, text in (
@@ -129,4 +135,4 @@ def test_filters_are_sent_and_wrong_ones_named() -> None:
         ({"after": "then"}, "'then' is no cursor"),
     ):
         with pytest.raises(ValueError, match=text):
-            App("127.0.0.1:1").events(**wrong)  # type: ignore[arg-type]
+            App("127.0.0.1:1").events(**cast("Any", wrong))

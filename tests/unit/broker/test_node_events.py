@@ -1,0 +1,78 @@
+"""Events over brokers in memory: each has the same, and a reader goes on at the next leader."""
+
+import pytest
+
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.event_feed import START, Begin, Cursor, EventsRead, ReadEvents
+from raftwork.features.event_journal import EventKind
+from raftwork.messages import Outcome, Push, Report, Started
+from tests.unit.broker.nodes import World
+from tests.unit.broker.queues import enqueue
+
+CREATED = 1 << 52
+
+
+def put(world: World, number: int, *ids: str, to: str) -> None:
+    _, spec, tasks, _ = enqueue(*ids)
+    assert Enqueued(number) in world.ask(b"client", Enqueue(number, CREATED, spec, tasks), to)
+
+
+def read(world: World, number: int, after: Cursor, to: str) -> EventsRead:
+    asked = ReadEvents(number, Begin.AFTER, *after, 100, 0)
+    (page,) = [m for m in world.ask(b"client", asked, to) if isinstance(m, EventsRead)]
+    return page
+
+
+def cursor(page: EventsRead) -> Cursor:
+    return Cursor(page.epoch, page.seq, page.n)
+
+
+def words(page: EventsRead) -> list[str]:
+    return [f"{EventKind(event.kind).name.lower()} {event.id}".strip() for event in page.events]
+
+
+@pytest.mark.parametrize("protocol", ["raft", "zab"])
+def test_a_reader_goes_on_at_the_next_leader_behind_the_event_it_read_last(
+    protocol: str,
+) -> None:
+    world = World("a", "b", "c", consensus=protocol)
+    first = world.elect()
+    world.client(to=first)
+    put(world, 1, "x", "y", to=first)
+    page = read(world, 2, START, first)
+    assert words(page)[-2:] == ["enqueued x", "enqueued y"]
+    assert any(word.startswith("leader_activated") for word in words(page))
+    mid = page.events[-2].cursor  # y is not read yet
+    del world.nodes[first]
+    second = world.elect()
+    assert second != first
+    world.client(to=second)
+    put(world, 3, "z", to=second)
+    page = read(world, 4, mid, second)
+    assert (words(page)[0], words(page)[-1]) == ("enqueued y", "enqueued z")
+    assert (page.gap, len({event.cursor for event in page.events})) == (False, len(page.events))
+    world.run(1_000)
+    rings = [node._events.ring for node in world.nodes.values()]
+    assert [ring.last for ring in rings] == [rings[0].last] * 2
+
+
+def test_a_tasks_life_is_told_with_its_worker_and_a_restart_keeps_it() -> None:
+    world = World("a")
+    world.elect()
+    world.client()
+    world.worker()
+    put(world, 1, "x", to="a")
+    (push,) = [m for m in world.heard(b"worker") if isinstance(m, Push)]
+    token = push.tasks[0].token
+    world.ask(b"worker", Report(1, [Started(token, 0)], [Outcome(token, True, b"v")], [], 0))
+    page = read(world, 2, START, "a")
+    life = [event for event in page.events if event.id == "x"]
+    assert [EventKind(event.kind).name for event in life] == ["ENQUEUED", "ASSIGNED", "FINISHED"]
+    assert [(event.worker, event.attempt) for event in life[1:]] == [("w", 1)] * 2
+    assert {event.name for event in life} == {"job"}
+    world.nodes["a"].rest()
+    world.nodes["a"] = world.start("a")
+    world.elect()
+    world.client()
+    assert words(read(world, 3, life[0].cursor, "a"))[:1] == ["assigned x"]
+    assert cursor(page) <= cursor(read(world, 4, START, "a"))
