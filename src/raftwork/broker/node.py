@@ -329,7 +329,7 @@ class Node:
             self._reply(routing, HelloFirst())
 
     def _status_request(self, routing: bytes, asked: StatusRequest, _now: int) -> None:
-        self._reply(routing, self.status(asked.request))
+        self._reply(routing, self.status(asked.request, facts=asked.facts))
 
     def _ask(self, routing: bytes, request: ToBroker, now: int) -> None:
         """What only the leader can carry out for a client; a few things for a worker as well."""
@@ -419,15 +419,14 @@ class Node:
         for routing in self._sessions:
             self._reply(routing, leader)
 
-    def status(self, request: int) -> BrokerStatus:
-        """This broker's own facts."""
+    def status(self, request: int, *, facts: bool = False) -> BrokerStatus:
+        """What this broker says of itself; with `facts` also what it counts."""
         core = None if self._replica is None else self._replica.core.status
         leadership = self._supervisor.leadership
         workers = [] if leadership is None else leadership.workers.statuses()
         peers, applied = self._handshake.peers, self._store.applied.seq
-        return own_status(
-            request, self._setup, peers, core, applied, self._machine, workers, leads=self.leads
-        )
+        own = request, self._setup, peers, core, applied, self._machine, workers
+        return own_status(*own, leads=self.leads, facts=self._setup.facts() if facts else None)
 
     # ---- out ----------------------------------------------------------------------------------
 

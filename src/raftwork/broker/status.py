@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftwork.messages import BrokerStatus
+from raftwork.messages.facts import PeerProgress
 from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from raftwork.consensus.core import Status
     from raftwork.consensus.durable_replica import Replica
     from raftwork.messages import WorkerStatus
+    from raftwork.messages.facts import BrokerFacts
 
 
 def not_leader(replica: Replica | None) -> str:
@@ -34,8 +36,12 @@ def own_status(
     workers: list[WorkerStatus],
     *,
     leads: bool,
+    facts: BrokerFacts | None = None,
 ) -> BrokerStatus:
     """The answer to a StatusRequest; `core` is None while there is no cluster."""
+    if facts is not None and core is not None:
+        behind = [(p.name, max(0, core.committed.seq - p.matched)) for p in core.peers]
+        facts = facts._replace(peers=[PeerProgress(*each) for each in behind])
     return BrokerStatus(
         request,
         setup.name,
@@ -51,5 +57,5 @@ def own_status(
         machine.queues(),
         peers.addresses,
         peers.unreached,
-        *(RELEASE, setup.levels, machine.level),
+        *(RELEASE, setup.levels, machine.level, facts),
     )

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from raftwork.messages.facts import BrokerFacts
 from raftwork.messages.registry import reply, request, to_broker
 
 
@@ -90,6 +91,8 @@ class BrokerStatus(NamedTuple):
     release: str = ""
     levels: tuple[int, int] = (0, 0)
     level: int = 0
+    #: None unless it was asked for.
+    facts: BrokerFacts | None = None
 
 
 @request(6, reply=BrokerStatus)
@@ -97,3 +100,4 @@ class StatusRequest(NamedTuple):
     """What does this broker know of itself and the cluster?"""
 
     request: int
+    facts: bool = False  # also what it counts
