@@ -302,7 +302,7 @@ def test_every_command_is_among_these() -> None:
     assert set(main.commands) == {
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
         *("upgrade", "cluster", "chaos", "cancel", "show", "tasks", "limit", "flow", "schedule"),
-        *("keys", "audit", "check", "doctor", "dev"),
+        *("keys", "audit", "check", "doctor", "dev", "dashboard", "dashboard-token"),
     }
 
 
