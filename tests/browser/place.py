@@ -29,6 +29,8 @@ class Place(NamedTuple):
     cluster: LocalCluster
     app: App
     url: str
+    #: Where the broker c has the same served by its child.
+    beside_c: str
     ids: dict[str, str]
 
     @property
@@ -70,12 +72,13 @@ def busy_cluster(directory: Path) -> Iterator[Place]:
     """Three brokers, a worker, tasks in every state, and a dashboard."""
     env = {"PYTHONPATH": str(ROOT)}
     with LocalCluster(directory, env=env) as cluster:
+        (http,) = free_addresses(1)
         for name in cluster.addresses:
-            cluster.start_broker(name)
+            cluster.start_broker(name, *(("--http", http) if name == "c" else ()))
         flags = ("--pool", "thread", "--concurrency", "4", "--queues", "default,mail")
         cluster.start_worker("w1", "tests.browser.tasks:app", *flags)
         with App(brokers=cluster.brokers, timeout=30) as app:
-            place = Place(cluster, app, "", {})
+            place = Place(cluster, app, "", f"http://{http}", {})
             place.ids.update(_work(app))
             yield place._replace(url=place.dashboard("dashboard"))
 

@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit
+from urllib.request import urlretrieve
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -15,7 +17,6 @@ from tests.browser.place import HOSTILE, Place, proxied
 
 #: The view, and what is on it once all is there.
 PAGES: dict[str, tuple[Callable[[Place], str], str]] = {
-    "overview": (lambda _: "#/overview", "Ended a second"),
     "tasks": (lambda _: "#/tasks", "mail.send"),
     "task": (lambda p: f"#/task?id={p.ids['waiting']}", "Why it waits"),
     "running": (lambda p: f"#/task?id={p.ids['running']}", "page "),
@@ -28,6 +29,8 @@ PAGES: dict[str, tuple[Callable[[Place], str], str]] = {
     "flow": (lambda _: "#/flow?id=order-7", "tasks:"),
     "limits": (lambda _: "#/limits", "stripe"),
     "cluster": (lambda _: "#/cluster", "knows no leader"),
+    # Its charts begin with what the dashboard has seen by then.
+    "overview": (lambda _: "#/overview", "Ended a second"),
 }
 
 
@@ -45,6 +48,8 @@ def test_a_page_is_whole_in_the_light_in_the_dark_and_on_a_phone(
         browser.theme(theme)
         browser.size(size)
         browser.see(text)
+        if name == "overview":
+            browser.wait(lambda: browser.all("raftwork-chart canvas"), "the charts")
         browser.shot(f"{name}-{look}")
         assert browser.findings() == []
         assert browser.sideways() <= 0
@@ -100,6 +105,7 @@ def test_failures_of_a_kind_are_run_again(browser: Browser, place: Place) -> Non
         lambda: [b for b in browser.all("main button") if b.text.startswith("Run all")],
         "the button",
     )[0].click()
+    browser.shot("failures-open-light")
     browser.press("Run them", "dialog")
     browser.see("were enqueued once more")
     browser.see("retried")
@@ -116,9 +122,28 @@ def test_a_queue_is_paused_and_a_purge_says_first_what_it_would_drop(
     browser.see("paused")
     browser.press("Purge", row)
     browser.see("31 tasks would be dropped, among them:")
-    browser.press("Cancel", "dialog")
+    browser.press("Back", "dialog")
     browser.press("Resume", row)
     browser.see("bulk goes on.")
+
+
+def test_a_broker_serves_the_same_beside_itself_with_its_metrics(
+    browser: Browser, place: Place
+) -> None:
+    browser.open(f"{place.beside_c}/")
+    browser.see("Ended a second")
+    browser.see("bulk")
+    page = Path(urlretrieve(f"{place.beside_c}/metrics")[0]).read_text()
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    own = {sample.labels["broker"] for sample in families["raftwork_fsync_seconds"].samples}
+    assert own == {"c"}
+    assert families["process_resident_memory_bytes"].samples[0].value > 10_000_000
+    waiting = {
+        sample.labels["queue"]: sample.value
+        for sample in families["raftwork_queue_tasks"].samples
+        if sample.labels["state"] == "queued"
+    }
+    assert waiting["bulk"] == 31
 
 
 def test_behind_a_proxy_with_a_prefix_all_of_it_works(browser: Browser, place: Place) -> None:

@@ -90,7 +90,10 @@ class OwnFacts:
         return BrokerFacts(
             *(wall, self._pid, now - self._began),
             *(self._leader_changes, self._won, self._lost, self._undecided),
-            *(self._alone_ms + alone, fsyncs, self._turns.told(), self._stalls),
+            self._alone_ms + alone,
+            fsyncs,
+            self._turns.told(),
+            self._stalls,
             *sizes,
             list(self._changes),
         )

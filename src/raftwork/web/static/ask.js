@@ -23,7 +23,7 @@ export function confirm({ title, text, action, alarm = false, preview = null }) 
       <p>${text}</p>
       ${preview && !more ? html`<p class="quiet">Looking what that would be…</p>` : nothing}
       ${more ? html`<p>${more.text}</p><ul class="plain">${(more.items || []).map((item) => html`<li>${item}</li>`)}</ul>` : nothing}
-      <menu><button type="button" class="quiet" @click=${() => done(false)}>Cancel</button>
+      <menu><button type="button" class="quiet" @click=${() => done(false)}>Back</button>
       <button type="submit" class=${alarm ? "alarm" : "main"} ?disabled=${Boolean(preview) && (!more || more.stop)}>${action}</button></menu>
     </form>`, dialog);
     dialog.oncancel = () => resolve(false);

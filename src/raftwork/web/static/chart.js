@@ -15,6 +15,13 @@ function ink(name) {
   return colour;
 }
 
+// The time of a tick: with seconds while there are but minutes.
+function clock(plot) {
+  const { min, max } = plot.scales.x;
+  const write = uPlot.fmtDate(max - min < 600 ? "{HH}:{mm}:{ss}" : "{HH}:{mm}");
+  return (s) => write(inUtc() ? uPlot.tzDate(new Date(s * 1000), "UTC") : new Date(s * 1000));
+}
+
 class Chart extends HTMLElement {
   #plot = null;
   #drawn = "";
@@ -60,7 +67,7 @@ class Chart extends HTMLElement {
       tzDate: inUtc() ? (at) => uPlot.tzDate(new Date(at * 1000), "UTC") : undefined,
       scales: { y: { range: (_plot, _least, most) => [0, Math.max(most * 1.1, 1)] } },
       axes: [
-        { ...axis, grid: { show: false }, space: 70, values: (plot, at) => at.map((s) => uPlot.fmtDate("{HH}:{mm}")(inUtc() ? uPlot.tzDate(new Date(s * 1000), "UTC") : new Date(s * 1000))) },
+        { ...axis, size: 26, grid: { show: false }, space: 80, values: (plot, at) => at.map(clock(plot)) },
         { ...axis, size: 44, space: 34, values: (plot, at) => at.map((n) => (n === null ? "" : rate(n))) },
       ],
       series: [{}, ...lines.map(({ colour, fill }) => {

@@ -6,7 +6,7 @@ export const count = (n) => (n === null || n === undefined ? "–" : whole.forma
 
 export function rate(n) {
   if (n === null || n === undefined) return "–";
-  if (n === 0) return "0";
+  if (Number.isInteger(n)) return whole.format(n);
   return n >= 100 ? whole.format(Math.round(n)) : n.toFixed(n >= 10 ? 1 : 2);
 }
 
@@ -24,9 +24,14 @@ export function duration(seconds) {
   if (s < 0.0005) return "0 ms";
   if (s < 1) return `${s < 0.01 ? (s * 1000).toFixed(1) : Math.round(s * 1000)} ms`;
   if (s < 60) return `${s < 10 && !Number.isInteger(s) ? s.toFixed(1) : Math.round(s)} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+  if (s < 3600) return two(s, 60, "min", 1, "s");
+  if (s < 86400) return two(s, 3600, "h", 60, "min");
+  return two(s, 86400, "d", 3600, "h");
+}
+
+function two(s, unit, word, less, lesser) {
+  const rest = Math.floor((s % unit) / less);
+  return `${Math.floor(s / unit)} ${word}${rest ? ` ${rest} ${lesser}` : ""}`;
 }
 
 // How long an instant is past, or how far it is off.

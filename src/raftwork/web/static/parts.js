@@ -59,7 +59,8 @@ export function share(part, whole, text) {
     width=${60 * full} height="6" rx="1"/></svg><span>${text ?? percent(full)}</span></span>`;
 }
 
-// columns: { name, cell(row), num, wide, quiet }. On a phone each row is a card.
+// columns: { name, cell(row), num, wide, rest, quiet }. The wide one names the row, what is in the
+// rest may be long. On a phone each row is a card.
 export function table({ caption, columns, rows, key, empty = "None." }) {
   if (!rows.length) return html`<p class="quiet empty">${empty}</p>`;
   return html`<table role="table">
@@ -68,7 +69,7 @@ export function table({ caption, columns, rows, key, empty = "None." }) {
       scope="col" class=${column.num ? "num" : ""}>${column.name || html`<span
       class="hidden">Actions</span>`}</th>`)}</tr></thead>
     <tbody role="rowgroup">${repeat(rows, key, (row) => html`<tr role="row">${columns.map((column) => html`<td
-      role="cell" data-name=${column.name} class=${[column.num && "num", column.wide && "wide",
+      role="cell" data-name=${column.name} class=${[column.num && "num", column.wide && "wide", column.rest && "rest",
         column.quiet && "quiet", !column.name && "acts"].filter(Boolean).join(" ")}>${column.cell(row)}</td>`)}</tr>`)}</tbody>
   </table>`;
 }
@@ -98,7 +99,8 @@ export function waiting(source, show) {
 // A value as it would be written in JSON, cut where it gets long.
 const LONG = 20_000;
 export function value(of) {
-  const text = typeof of === "string" ? of : JSON.stringify(of, null, 2) ?? "null";
+  const short = JSON.stringify(of) ?? "null";
+  const text = typeof of === "string" ? of : short.length <= 80 ? short : JSON.stringify(of, null, 2);
   const shown = text.length > LONG ? `${text.slice(0, LONG)}\n… ${text.length - LONG} characters more` : text;
   return html`<pre tabindex="0">${shown}</pre>`;
 }

@@ -92,7 +92,7 @@ function elections(brokers) {
       columns: [
         { name: "At", cell: (one) => instant(one.at) },
         { name: "Epoch", num: true, cell: (one) => count(one.epoch) },
-        { name: "What", wide: true, cell: (one) => one.text },
+        { name: "What", rest: true, cell: (one) => one.text },
       ] })}`;
 }
 

@@ -30,7 +30,7 @@ function one(group, may, change) {
           { name: "Id", cell: (task) => taskLink(task.id, shortId(task.id)) },
           { name: "Ended", num: true, cell: (task) => when(task.ended) },
           { name: "Attempts", num: true, cell: (task) => count(task.attempts) },
-          { name: "Error", wide: true, cell: (task) => task.error },
+          { name: "Error", rest: true, cell: (task) => task.error },
           { name: "Retried as", cell: (task) => (task.retried_as ? taskLink(task.retried_as, shortId(task.retried_as)) : html`<span class="quiet">–</span>`) },
         ],
       })}

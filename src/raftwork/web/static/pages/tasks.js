@@ -140,7 +140,7 @@ function attempts(rows) {
       { name: "Worker", cell: (one) => one.worker || html`<span class="quiet">not known</span>` },
       { name: "Started", cell: (one) => instant(one.started) },
       { name: "Ran", num: true, cell: (one) => duration(one.run) },
-      { name: "Error", wide: true, cell: (one) => one.error || html`<span class="quiet">–</span>` },
+      { name: "Error", rest: true, cell: (one) => one.error || html`<span class="quiet">–</span>` },
     ],
   })}</section>`;
 }
