@@ -5,6 +5,7 @@ A test that has a cluster has the fixture `consensus`: it runs with each protoco
 that `--consensus` names.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -52,5 +53,6 @@ def reaper() -> Iterator[None]:
     )
     os.environ[name] = value
     yield
+    gc.collect()  # what was left of a multiprocessing pool says so to a helper, which dies below
     del os.environ[name]
     watching.communicate()

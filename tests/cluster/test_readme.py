@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.conftest import PORTS, Home, MakeCluster
 from tests.cluster.harness import ROOT, run_cli
-from tests.strangers.place import Background
+from tests.strangers.place import Background, Place
 
 EXAMPLE = ROOT / "examples" / "tasks.py"
 
@@ -29,7 +29,7 @@ class Reader:
     def __init__(self, home: Home) -> None:
         self.place = place = home.place
         self.module, self.program = map(home.adapted, blocks("python"))
-        starts, uses = map(home.adapted, blocks("sh")[1:3])
+        self.alone, starts, uses = map(home.adapted, blocks("sh")[1:4])
         (mapping,) = [line for line in starts.splitlines() if line.startswith("CLUSTER=")]
         place.env["CLUSTER"] = mapping.removeprefix("CLUSTER=")
         self.starts = [line for line in starts.splitlines() if line.startswith("raftwork ")]
@@ -118,6 +118,20 @@ def test_the_quick_start_works_as_printed_and_so_does_what_it_says_can_be_killed
     reader.run_commands()
     for each in running.values():
         assert each.stop() == 0, each.text
+
+
+def test_one_command_runs_the_module_of_the_quick_start(reader: Reader) -> None:
+    place = reader.place
+    place.write("tasks.py", reader.module)
+    dev = place.start(reader.alone.strip(), "dev")
+    (line,) = (line for line in reader.uses if line.startswith("raftwork enqueue"))
+    done = place.wait_until(lambda: _done(place, line), "it is done")
+    assert done == "3\n"
+    assert dev.stop() == 0, dev.text
+
+
+def _done(place: Place, line: str) -> str:
+    return place.sh(line.partition("#")[0]).out
 
 
 def test_the_example_runs(make_cluster: MakeCluster) -> None:

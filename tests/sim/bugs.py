@@ -72,7 +72,7 @@ def a_replica_known_by_its_name_alone(patch: Patch) -> None:
 
 def a_learner_counted_before_its_rebind_is_committed(patch: Patch) -> None:
     def count(roster: Membership) -> None:
-        roster._counted = dict(roster.latest)
+        roster._counted, roster.open = dict(roster.latest), bool(roster._open)
 
     patch.setattr(Membership, "_count", count)
 

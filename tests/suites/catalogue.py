@@ -52,6 +52,9 @@ SUITES = (
             r"parallel_pickling": "`NotSerializable` is raised, not `PicklingError`",
             r"generator_call_separated_gc": "calls at the same time are refused by loky, whose"
             " processes they would share; here each has an executor of its own",
+            r"back_compat_backend-raftwork": "the processes of another backend do not know ours",
+            r"no_blas_crash": "arguments of 16 MB; a call may have one mebibyte",
+            r"memmap": "nothing is memory-mapped",
             r"test_initializer": "workers cannot reach the program's `multiprocessing.Manager`",
         },
     ),

@@ -40,8 +40,8 @@ def run(suite: Suite, directory: Path, kill_every: float | None) -> Told:
     with LocalCluster(directory, env={"PYTHONPATH": str(ROOT)}) as cluster:
         for name in cluster.addresses:
             cluster.start_broker(name)
-        flags = ("--pickle", "--concurrency", str(suite.slots))
-        cluster.start_worker("worker", "tests.suites.app:app", *flags)
+        worker = ["worker", "tests.suites.app:app", "--pickle", "--concurrency", str(suite.slots)]
+        cluster.start("worker", worker, {"RAFTWORK_BROKERS": cluster.brokers})
         report = directory / "report.xml"
         with _killing(cluster, kill_every) as kills:
             _pytest(suite, report, cluster.brokers)

@@ -363,7 +363,7 @@ _COMMANDS = (
     ),
     Break(
         "the current directory is not on the path",
-        (Edit(f"{_WORKER}.loader:load", "sys.path.insert(0, os.getcwd())", "pass"),),
+        (Edit(f"{_WORKER}.loader:place_first", "sys.path.insert(0, os.getcwd())", "pass"),),
         ("test_a_worker_finds_its_module_in_the_current_directory",),
     ),
     Break(
@@ -405,6 +405,7 @@ _COMMANDS = (
         ),
         (
             "test_the_quick_start_works_as_printed_and_so_does_what_it_says_can_be_killed",
+            "test_one_command_runs_the_module_of_the_quick_start",
             "test_the_example_runs",
             "test_the_tutorial_works_as_printed",
         ),
@@ -757,8 +758,8 @@ _PREVENTION = (
         "any pool is told to replace its processes",
         (
             Edit(
-                f"{_CLI}.worker:command",
-                'if pool != "process" and (max_tasks_per_child or max_memory_per_child):',
+                f"{_CLI}.worker:_check_pool",
+                'if pool != "process" and any(recycling):',
                 "if False:",
             ),
         ),

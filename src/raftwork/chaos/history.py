@@ -151,6 +151,17 @@ class Kept(NamedTuple):
     value: int
 
 
+class Given(NamedTuple):
+    """The code of a flow's body was given the value that `source` returned under `source_token`."""
+
+    at: float
+    worker: str
+    task: str
+    token: int
+    source: str
+    source_token: int
+
+
 class Counted(NamedTuple):
     """How many attempts of a failed task have failed, by the brokers' count."""
 
@@ -191,6 +202,7 @@ Event = (
     | Started
     | Found
     | Kept
+    | Given
     | Finished
     | Counted
     | Struck

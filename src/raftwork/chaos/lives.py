@@ -16,6 +16,7 @@ from raftwork.chaos.history import (
     Existing,
     Finished,
     Found,
+    Given,
     Kept,
     Limited,
     Looked,
@@ -48,6 +49,7 @@ class Life:
     finished: dict[int, float] = field(default_factory=dict)  # when, by token
     found: dict[int, int] = field(default_factory=dict)  # checkpoints, by token
     kept: dict[int, int] = field(default_factory=dict)
+    given: list[Given] = field(default_factory=list)
     failures: int | None = None
 
     @property
@@ -109,7 +111,7 @@ def record(history: Iterable[Event]) -> Record:
                 struck.append(event)
             case Limited():
                 limits[event.limit] = event
-            case Started() | Finished() | Found() | Kept():
+            case Started() | Finished() | Found() | Kept() | Given():
                 _ran(lives[event.task], event)
             case Asked() | Wanted() | Stored() | Existing() | Refused() | Cancelling():
                 _asked(lives[event.task], event)
@@ -150,7 +152,7 @@ def _told(life: Life, event: Cancelled | Ended | Looked | Counted) -> None:
             life.failures = event.failures
 
 
-def _ran(life: Life, event: Started | Finished | Found | Kept) -> None:
+def _ran(life: Life, event: Started | Finished | Found | Kept | Given) -> None:
     match event:
         case Started():
             life.starts.append(event)
@@ -160,6 +162,8 @@ def _ran(life: Life, event: Started | Finished | Found | Kept) -> None:
             life.found[event.token] = event.value
         case Kept():
             life.kept[event.token] = event.value
+        case Given():
+            life.given.append(event)
 
 
 def _first(known: float | None, at: float) -> float:

@@ -7,8 +7,9 @@ from random import Random
 from typing import Any, NamedTuple
 
 from raftwork.chaos.limits import LIMITS, limit_name
-from raftwork.chaos.tasks import QUEUE, climb, fail, listen, reject, stumble, work
+from raftwork.chaos.tasks import QUEUE, climb, fail, gather, listen, reject, stumble, work
 from raftwork.client.app import App
+from raftwork.client.canvas import Canvas, chord
 from raftwork.client.options import OptionFields
 from raftwork.client.task import BoundTask
 
@@ -38,6 +39,8 @@ class Batch:
     milliseconds: int | None = None
     #: Seconds from its acknowledgement to its cancel.
     cancel_after: float | None = None
+    #: Each is a chord of so many tasks and a body.
+    members: int = 0
 
     @property
     def once(self) -> bool:
@@ -48,6 +51,16 @@ class Batch:
         """Ready to be enqueued."""
         options: OptionFields = {**self.options, "queue": QUEUE}
         return app.named(self.name, key=self.key, at=self.at, **options)
+
+    def member_ids(self, flow: str) -> list[str]:
+        """Those of what is before the body of the chord of this id."""
+        return [f"{flow}/{at}" for at in range(1, self.members + 1)]
+
+    def chord(self, app: App, number: int, rng: Random, journals: str) -> Canvas:
+        """The chord that stands for one of its tasks."""
+        member, body = (app.named(name, queue=QUEUE) for name in (work.name, gather.name))
+        calls = [member.s(number, self.sleep(rng), journals) for _ in range(self.members)]
+        return chord(calls, body.s(number, self.sleep(rng), journals))
 
     def sleep(self, rng: Random) -> int:
         """ms for one of its tasks."""
@@ -119,6 +132,11 @@ def _interrupted(rng: Random, _client: str) -> Batch:
     return Batch(listen.name, options, milliseconds=300, cancel_after=rng.uniform(0, 0.3))
 
 
+def _joined(rng: Random, _client: str) -> Batch:
+    members = rng.randint(1, 4)
+    return Batch(members=members, wanted={"inputs": str(members)})
+
+
 class Kind(NamedTuple):
     """A kind of batches, of which so many in a hundred are."""
 
@@ -128,8 +146,9 @@ class Kind(NamedTuple):
 
 ORDINARY: tuple[Kind, ...] = (Kind(90, _plain), Kind(10, _once))
 MIX: tuple[Kind, ...] = (
-    Kind(46, _plain),
+    Kind(43, _plain),
     Kind(10, _once),
+    Kind(3, _joined),
     Kind(8, _urgent),
     Kind(8, _later),
     Kind(7, _ordered),

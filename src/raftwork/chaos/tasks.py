@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from raftwork import App, Reject, Resume, current
-from raftwork.chaos.history import Finished, Found, Journal, Kept, Started, now
+from raftwork.chaos.history import Finished, Found, Given, Journal, Kept, Started, now
 
 #: The queue of a trial's tasks: on a running cluster no other worker takes them.
 QUEUE = "chaos"
@@ -84,15 +84,28 @@ def climb(number: int, milliseconds: int, journals: str) -> list[int]:
     return [number, run.token]
 
 
-@contextmanager
-def _recorded(journals: str) -> Iterator[Journal]:
+@app.task(name="chaos.gather", queue=QUEUE)
+def gather(values: list[list[int]], number: int, milliseconds: int, journals: str) -> list[int]:
+    """The body of a chord of `work`. What it does is recorded as the flow's, whose value is its."""
     run = current()
+    flow = run.flow or run.id
+    with _recorded(journals, flow) as journal:
+        sources = ((f"{flow}/{at}", value[1]) for at, value in enumerate(values, 1))
+        journal.write(*(Given(now(), run.worker, flow, run.token, *each) for each in sources))
+        time.sleep(milliseconds / 1000)
+    return [number, run.token]
+
+
+@contextmanager
+def _recorded(journals: str, task: str | None = None) -> Iterator[Journal]:
+    run = current()
+    task = task or run.id
     journal = _journal(Path(journals) / f"runs-{os.getpid()}")
-    journal.write(Started(now(), run.worker, run.id, run.token, run.attempt))
+    journal.write(Started(now(), run.worker, task, run.token, run.attempt))
     try:
         yield journal
     finally:
-        journal.write(Finished(now(), run.worker, run.id, run.token))
+        journal.write(Finished(now(), run.worker, task, run.token))
 
 
 @lru_cache(maxsize=1)

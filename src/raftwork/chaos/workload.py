@@ -8,8 +8,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -39,6 +40,7 @@ from raftwork.chaos.history import (
     now,
 )
 from raftwork.chaos.mix import MIX, ORDINARY, Batch, draw
+from raftwork.client.canvas import Canvas
 
 log = logging.getLogger("raftwork.trial")
 
@@ -105,16 +107,15 @@ class Client:
         self._waits.add(task)
         task.add_done_callback(self._waits.discard)
 
-    async def _enqueue(self, numbers: list[int], batch: Batch) -> list[Run[Any]]:
+    async def _enqueue(self, numbers: list[int], batch: Batch) -> Sequence[Run[Any]]:
         """The acknowledged runs: all, or none."""
         ids = [f"{self._name}-{number}" for number in numbers]
-        calls = [(number, batch.sleep(self._rng), self._journals) for number in numbers]
-        task = batch.task(self._app)
+        enqueue = self._ready(numbers, ids, batch)
         self._announce(numbers, ids, batch)
         give_up = None
         while give_up is None or now() < give_up:
             try:
-                runs = await task.aenqueue_many(calls, ids=ids)
+                runs = await enqueue()
             except Unavailable:
                 if self._stop.is_set() and give_up is None:
                     give_up = now() + SETTLED_WITHIN_S / 2
@@ -126,18 +127,33 @@ class Client:
                 self._journal.write(*(Refused(at, self._name, task_id) for task_id in ids))
                 return []
             else:
-                self._answered(ids, runs)
+                self._answered(ids, runs, batch)
                 return runs
         return []
+
+    def _ready(
+        self, numbers: list[int], ids: list[str], batch: Batch
+    ) -> Callable[[], Awaitable[Sequence[Run[Any]]]]:
+        """What enqueues them: each time it is called the same, so they enter once."""
+        if batch.members:
+            chords = [batch.chord(self._app, n, self._rng, self._journals) for n in numbers]
+            return partial(_submitted, chords, ids)
+        calls = [(number, batch.sleep(self._rng), self._journals) for number in numbers]
+        return partial(batch.task(self._app).aenqueue_many, calls, ids=ids)
 
     def _announce(self, numbers: list[int], ids: list[str], batch: Batch) -> None:
         at = now()
         for number, task in zip(numbers, ids, strict=True):
             wanted = (Wanted(at, self._name, task, *each) for each in batch.wanted.items())
             self._journal.write(Asked(at, self._name, task, number, int(batch.once)), *wanted)
+            for member in batch.member_ids(task):
+                self._journal.write(Asked(at, self._name, member, number))
 
-    def _answered(self, ids: list[str], runs: list[Run[Any]]) -> None:
+    def _answered(self, ids: list[str], runs: Sequence[Run[Any]], batch: Batch) -> None:
         at = now()
+        for flow in ids:
+            members = (Stored(at, self._name, member) for member in batch.member_ids(flow))
+            self._journal.write(*members)
         self._journal.write(
             *(
                 Stored(at, self._name, task)
@@ -192,6 +208,11 @@ class Client:
         except RaftworkError:
             return
         self._journal.write(Looked(now(), self._name, task, asked, state))
+
+
+async def _submitted(chords: Sequence[Canvas], ids: Sequence[str]) -> list[Run[Any]]:
+    """Flows, one after the other; one that is there already is there once."""
+    return [(await made.aenqueue(id_)).run for made, id_ in zip(chords, ids, strict=True)]
 
 
 def ended(client: str, task: str, error: RaftworkError | TimeoutError) -> Ended:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -24,7 +25,7 @@ from raftwork.escapes import visible
 from raftwork.keys import is_key_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from raftwork import Flow, Run
@@ -170,19 +171,40 @@ def command(
         if given["ordered"] and given["key"] is None:
             raise click.UsageError("--ordered needs --key")
         flow = _flow(task, values, kwargs, id_) if broadcast else None
-    end_by_exception()
-    with cluster.asked():
-        if flow is None:
-            run = _enqueue(lambda: task.enqueue(*values, **kwargs), id_)
-        else:
-            run = _enqueue(lambda: flow.enqueue().run, id_)
-    if run.existing:
-        err(f"a task with the unique key {given['unique']} is there: {run.id}")
     if wait:
-        with cluster.asked(given["queue"]):
-            _wait(run, cluster.timeout, given["queue"], cluster.brokers)
-    else:
-        out(run.id)
+        _load_waiting()
+    with _interrupted_in_words(id_) as stored:
+        with cluster.asked():
+            enqueue = partial(task.enqueue, *values, **kwargs)
+            stored.append(_enqueue(enqueue if flow is None else lambda: flow.enqueue().run, id_))
+        (run,) = stored
+        if run.existing:
+            err(f"a task with the unique key {given['unique']} is there: {run.id}")
+        if wait:
+            with cluster.asked(given["queue"]):
+                _wait(run, cluster.timeout, given["queue"], cluster.brokers)
+        else:
+            out(run.id)
+
+
+@contextmanager
+def _interrupted_in_words(id_: str) -> Iterator[list[Run[object]]]:
+    """Whatever is interrupted within says how to go on; it puts there what was stored."""
+    stored: list[Run[object]] = []
+    try:
+        end_by_exception()
+        yield stored
+    except (KeyboardInterrupt, Told):
+        err(f"interrupted; {_to_wait_again(stored[0].id) if stored else _to_try_again(id_)}")
+        raise
+
+
+def _to_try_again(id_: str) -> str:
+    return f"it may have been stored: the same again with --id {shlex.quote(id_)} is safe"
+
+
+def _to_wait_again(id_: str) -> str:
+    return f"to wait again: raftwork result {shlex.quote(id_)} --wait"
 
 
 def _values(args: tuple[str, ...]) -> tuple[object, ...]:
@@ -207,17 +229,20 @@ def _flow(
 
 
 def _enqueue(enqueue: Callable[[], Run[object]], id_: str) -> Run[object]:
-    """Enqueue it. What ends that on the way says how to enqueue it without doing it twice."""
+    """Enqueue it. What fails on the way says how to enqueue it without doing it twice."""
     from raftwork import Unavailable
 
-    unsure = f"it may have been stored: the same again with --id {shlex.quote(id_)} is safe"
     try:
         return enqueue()
     except Unavailable as error:
-        raise click.ClickException(visible(f"Unavailable: {error}; {unsure}")) from error
-    except (KeyboardInterrupt, Told):
-        err(f"interrupted; {unsure}")
-        raise
+        text = f"Unavailable: {error}; {_to_try_again(id_)}"
+        raise click.ClickException(visible(text)) from error
+
+
+def _load_waiting() -> None:
+    """Before the enqueue: who interrupts in between would be told no id."""
+    import raftwork.cli.result
+    import raftwork.client.overview  # noqa: F401
 
 
 def _wait(run: Run[object], timeout: float | None, queue: str, brokers: str | None) -> None:
@@ -226,14 +251,11 @@ def _wait(run: Run[object], timeout: float | None, queue: str, brokers: str | No
     from raftwork.cli.result import NoValue, show
     from raftwork.client.overview import observe
 
-    go_on = f"to wait again: raftwork result {shlex.quote(run.id)} --wait"
+    go_on = _to_wait_again(run.id)
     try:
         show(run, wait=True, timeout=timeout)
     except Unavailable as error:
         raise click.ClickException(visible(f"Unavailable: {error}; {go_on}")) from error
-    except (KeyboardInterrupt, Told):
-        err(f"interrupted; {go_on}")
-        raise
     except NoValue as error:
         if error.state == Status.QUEUED:
             seen = observe(brokers)

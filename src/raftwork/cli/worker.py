@@ -97,10 +97,15 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
 )
 @click.option(
     "--pool",
-    type=click.Choice(["process", "thread", "async"]),
+    type=click.Choice(["process", "thread", "async", "executor"]),
     default="process",
     show_default=True,
-    help="What runs the tasks: child processes, threads, or one event loop.",
+    help="What runs the tasks: child processes, threads, one event loop, or what --executor names.",
+)
+@click.option(
+    "--executor",
+    metavar="MODULE:FUNCTION",
+    help="What makes the executor of --pool executor: any of concurrent.futures.",
 )
 @click.option(
     "--queues",
@@ -144,6 +149,7 @@ def command(
     key: Key | None,
     concurrency: int | None,
     pool: str,
+    executor: str | None,
     queues: list[str],
     max_tasks_per_child: int | None,
     max_memory_per_child: int,
@@ -166,14 +172,14 @@ def command(
       raftwork worker tasks:app --concurrency 8 --queues default,mail
     """
     require_assertions()
-    if pool != "process" and (max_tasks_per_child or max_memory_per_child):
-        raise click.UsageError("only the process pool has children to replace")
+    _check_pool(pool, executor, recycling := (max_tasks_per_child or 0, max_memory_per_child))
     shown: dict[str, object] = {
         "app": app,
         "brokers": broker_addresses(brokers),
         "key": key and key.file,
         "concurrency": concurrency or "one per usable CPU",
         "pool": pool,
+        "executor": executor,
         "queues": queues,
         "max_tasks_per_child": max_tasks_per_child,
         "max_memory_per_child": max_memory_per_child or None,
@@ -183,21 +189,33 @@ def command(
     }
     if checked(shown | logging_values()):
         return
-    leave_when_told()
-    divide_process_one()
-    start_logging()
+    _begin()
     raise SystemExit(
         _run(
             *(app, brokers, key),
             concurrency=concurrency,
             pool=pool,
+            executor=executor,
             queues=queues,
-            per_child=(max_tasks_per_child or 0, max_memory_per_child),
+            recycling=recycling,
             grace=grace,
             pickle=pickle,
             name=name,
         )
     )
+
+
+def _begin() -> None:
+    leave_when_told()
+    divide_process_one()
+    start_logging()
+
+
+def _check_pool(pool: str, executor: str | None, recycling: tuple[int, int]) -> None:
+    if pool != "process" and any(recycling):
+        raise click.UsageError("only the process pool has children to replace")
+    if (pool == "executor") != (executor is not None):
+        raise click.UsageError("--pool executor and --executor MODULE:FUNCTION go together")
 
 
 def _run(
@@ -207,15 +225,16 @@ def _run(
     *,
     concurrency: int | None,
     pool: str,
+    executor: str | None,
     queues: list[str],
-    per_child: tuple[int, int],
+    recycling: tuple[int, int],
     grace: float | None,
     pickle: bool,
     name: str | None,
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
-    from raftwork.worker import Recycling, load, run_worker
+    from raftwork.worker import Recycling, load, maker, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
     flag = brokers if source is ParameterSource.COMMANDLINE else None
@@ -228,6 +247,7 @@ def _run(
         os.environ["RAFTWORK_KEY"] = os.path.abspath(key.file)
     try:
         app = load(target)
+        engine = None if executor is None else maker(executor)
     except LoadError as error:
         raise click.ClickException(str(error)) from error
     fill()  # what the module closed
@@ -244,12 +264,13 @@ def _run(
         queues=queues,
         name=name,
         app_target=target,
-        recycling=Recycling(*per_child),
+        recycling=Recycling(*recycling),
         hooks=app.hooks if isinstance(app, App) else None,
         grace=grace,
         key=key or getattr(app, "key", None),
         codec=getattr(app, "codec", None),
         pickles=pickle,
+        engine=engine,
         declared=_declared(app, target) if isinstance(app, App) else (),
     )
     let_go()

@@ -151,11 +151,11 @@ class Gathered(Outgoing):
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self.members = list(calls)
-        first = cast("Enqueue", calls[0].record)
+        records = cast("list[Enqueue]", [call.record for call in calls])
         # Each is an array of one, so all but its first byte is the task.
-        tasks = pack_array([cast("Enqueue", call.record).tasks[1:] for call in calls])
-        watch = any(cast("Enqueue", call.record).watch for call in calls)
-        super().__init__(first._replace(tasks=tasks, watch=watch))
+        tasks = pack_array([record.tasks[1:] for record in records])
+        watch = any(record.watch for record in records)
+        super().__init__(records[0]._replace(tasks=tasks, watch=watch))
         self.size = len(tasks)
 
     def parted(self) -> list[Call]:

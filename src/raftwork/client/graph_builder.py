@@ -283,7 +283,9 @@ class GraphBuilder:
         """What makes this value of its plain form; None if it is that."""
         if type(value) is Ref:
             of = self._values[value.at]
-            return of.reads if isinstance(of, Unknown) else self.reads(of)
+            way = of.reads if isinstance(of, Unknown) else self.reads(of)
+            each = way is not None and self.nodes[value.at].broadcast
+            return _read_each([way], spread=True) if each else way
         if type(value) is not list:
             return None
         parts = [self.reads(part) for part in value]

@@ -79,15 +79,18 @@ class Requests:
 
     def submit(self, calls: Iterable[Call], now: int) -> None:
         """Number the calls, and send them as soon as the window has room."""
-        latest = now + RETRY_WINDOW_MS
+        earliest = latest = now + RETRY_WINDOW_MS
         for call in calls:
             call.number = next(self._numbers)
-            call.deadline = min(call.deadline, latest)
-            self._alarm.due(call.deadline)
+            if call.deadline < earliest:
+                earliest = call.deadline
+            elif call.deadline > latest:
+                call.deadline = latest
             if (spec := call.spec) is None:
                 self._backlog.append(call)
             else:
                 self._gathering.setdefault(spec, deque()).append(call)
+        self._alarm.due(earliest)
         self._fill_window(now)
 
     def answered(self, message: FromBroker, now: int) -> Sequence[Call]:
@@ -96,8 +99,7 @@ class Requests:
         if sent is None or type(message) is not sent.reply:
             return ()
         self._leave_window(sent, now)
-        for call in sent.members:
-            self._finish(call, message)
+        self._answered += [Answered(call, message, None) for call in sent.members]
         return sent.members
 
     def refused(self, refused: Refused, now: int) -> bool:

@@ -151,6 +151,10 @@ class Run(Slot, Generic[T_co]):
         """As `info`, with its arguments, or what it came to: up to a mebibyte."""
         return report(self._show(body=True).result(), self._app.codec)
 
+    async def areport(self) -> Report:
+        """As `report`, for coroutines."""
+        return report(await self._show(body=True).aresult())
+
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
 

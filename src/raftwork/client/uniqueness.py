@@ -1,6 +1,7 @@
 """The options of unique tasks, checked, and the key that a task's arguments are."""
 
 from hashlib import blake2b
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Final, Literal
 
 from raftwork.errors import AlreadyEnqueued
@@ -18,6 +19,9 @@ Conflict = Literal["return", "raise", "replace", "rerun"]
 #: `max_wait` that is not given, in units of `debounce`.
 MAX_WAIT_TIMES: Final = 10
 _CONFLICTS = ("return", "raise", "replace", "rerun")
+#: Options that only count with a unique key.
+_NEED_A_KEY: Final = ("until", "period", "on_conflict", "debounce")
+_GIVEN, _USUAL = attrgetter(*_NEED_A_KEY), itemgetter(*_NEED_A_KEY)
 
 
 def unique_key(value: object) -> str | bool:
@@ -68,9 +72,10 @@ def check_uniqueness(options: "Options") -> None:
 
 def check_no_key_needed(options: "Options") -> None:
     """Raise ValueError if an option is given that only counts with a unique key."""
-    for name in ("until", "period", "on_conflict", "debounce"):
-        value = getattr(options, name)
-        if value != options._field_defaults[name]:
+    if _GIVEN(options) == _USUAL(options._field_defaults):  # in one step, as each enqueue asks
+        return
+    for name in _NEED_A_KEY:
+        if getattr(options, name) != options._field_defaults[name]:
             raise ValueError(f"{name} is for tasks with a unique key: give unique=, too")
 
 

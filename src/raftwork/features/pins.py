@@ -6,7 +6,7 @@
    its attempts, no other worker gets it.
 3. Once no worker of that name has taken tasks of its queue for as long as a lease lasts, the task
    is cancelled unless it runs. Only a leader knows workers, so that is a command; where another one
-   leads, the time begins anew.
+   leads, the time begins anew, and ends no sooner than all workers could say hello to it.
 """
 
 from collections.abc import Sequence
@@ -116,8 +116,10 @@ class PinWatch:
         if not view.state.links.pins or since < LOOK_MS:
             return ()
         self._looked_at = view.time
-        before = self._absent if since < _AWAY_MS and view.all_heard else {}
+        before = self._absent if since < _AWAY_MS else {}
         self._absent = {who: before.get(who, view.time) for who in self._missing()}
+        if not view.all_heard:
+            return ()
         lease = view.state.settings.worker_lease
         gone = (WorkerGone(*who) for who, at in self._absent.items() if view.time - at >= lease)
         return list(islice((each for each in gone if _idle(view.state, each, 1)), _GONE_MAX))

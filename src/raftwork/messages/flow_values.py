@@ -135,9 +135,7 @@ def _read(kind: int, data: bytes) -> object:
         words = decode_failure(ending)
         status = State(state).name.lower()
         return Failure(words.type, words.message, words.traceback, status)
-    if kind in {_REFERENCE, _SPREAD}:
-        return _reference(kind, data)
-    return msgpack.ExtType(kind, data)
+    return _read_reference(kind, data)
 
 
 def _reference(kind: int, data: bytes) -> Reference:
@@ -183,21 +181,23 @@ def without_references(value: object) -> object:
 def joined(template: bytes, inputs: Mapping[int, bytes]) -> bytes:
     """The template of a join, packed, with the values of `inputs` by slot. Raises BadMessage.
 
-    Every replica does this, and whatever it is given it must end alike on all of them.
+    Every replica does this, and whatever it is given it must end alike on all of them: of a
+    template they look at lists and references alone.
     """
     return _join(_unpack(template, _read_reference), inputs, _LISTS_MAX)
 
 
 def _read_reference(kind: int, data: bytes) -> object:
-    """Of all that may stand in a template brokers look at references alone."""
-    return _reference(kind, data) if kind in {_REFERENCE, _SPREAD} else msgpack.ExtType(kind, data)
+    if kind in {_REFERENCE, _SPREAD}:
+        return _reference(kind, data)
+    return msgpack.ExtType(kind, data)
 
 
 def _join(value: object, inputs: Mapping[int, bytes], depth: int) -> bytes:
     if type(value) is Reference:
         return _of(value, inputs)
     if type(value) is not list:
-        return pack(value)
+        return _packed(value)
     if not depth:
         raise BadMessage(f"more than {_LISTS_MAX} lists in each other")
     items: list[bytes] = []
@@ -207,6 +207,14 @@ def _join(value: object, inputs: Mapping[int, bytes], depth: int) -> bytes:
         else:
             items.append(_join(item, inputs, depth - 1))
     return pack_array(items)
+
+
+def _packed(value: object) -> bytes:
+    """What stands in a template, as it came: too much in each other is refused by the packer."""
+    try:
+        return pack(value)
+    except Exception as error:  # noqa: BLE001 - whatever it is, replicas must not end by it
+        raise BadMessage(f"{type(error).__name__}: {error}") from None
 
 
 def as_shard(payload: bytes, index: int, count: int) -> bytes:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from dataclasses import fields
 from itertools import count
 from random import Random
 from typing import Protocol, TypeAlias, cast
@@ -21,6 +22,7 @@ import apsw
 
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import ClusterSettings, Machine, create_or_migrate
+from raftwork.broker.workers.inspection import Inspection
 from raftwork.consensus.core import Position
 from raftwork.errors import REFUSALS, RaftworkError
 from raftwork.features import from_broker, to_broker
@@ -31,6 +33,8 @@ from raftwork.worker.context import task_of_this_code
 
 #: Who asks, as the leader sees it.
 _CLIENT = b"client"
+#: The name of every worker here.
+WORKER_NAME = "raftwork_app"
 #: So long, in ms, every worker has had the time to say hello.
 _SETTLED_MS = 10_000
 
@@ -72,6 +76,13 @@ class _Log:
         self.barriers.append(token)
 
 
+class _OneWorker(Inspection):
+    """A worker is there only while tasks run; but nobody is to see that."""
+
+    def takers(self, queue: str) -> list[str]:  # noqa: ARG002 - it serves all of them
+        return [WORKER_NAME]
+
+
 class VirtualCluster:
     """The queues, their leader, and their time."""
 
@@ -99,6 +110,9 @@ class VirtualCluster:
             now=0,
             wall=lambda now: self._epoch + now,
         )
+        workers = self._leader.workers
+        known = workers.inspection
+        workers.inspection = _OneWorker(*(getattr(known, each.name) for each in fields(known)))
         self._numbers = count(1)
         self._asked: dict[int, tuple[type[object], Answered]] = {}
         self._workers: dict[bytes, Connected] = {}

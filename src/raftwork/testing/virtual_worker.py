@@ -12,7 +12,7 @@ from itertools import count
 from random import Random
 
 from raftwork.messages import FromBroker, Leader, PushedTask, ToBroker
-from raftwork.testing.virtual_cluster import VirtualCluster
+from raftwork.testing.virtual_cluster import WORKER_NAME, VirtualCluster
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.notices import LocalNotices
 from raftwork.worker.pool import Running
@@ -20,7 +20,6 @@ from raftwork.worker.runner import Ended, Registry, Runner
 from raftwork.worker.task_notes import Board, Courier
 
 _ADDRESS = "127.0.0.1:1"
-_NAME = "raftwork_app"
 _routes = count(1)
 
 
@@ -33,7 +32,7 @@ class _InlinePool:
     def __init__(self, registry: Registry, settle: Callable[[], None], now: Callable[[], int]):
         self.notes = Board(settle)
         self.notices = LocalNotices()
-        self._runner = Runner(registry, _NAME, self.notices, self.notes)
+        self._runner = Runner(registry, WORKER_NAME, self.notices, self.notes)
         self._now = now
         self._waiting: deque[PushedTask] = deque()
         self._running: Running | None = None
@@ -114,7 +113,7 @@ class VirtualWorker:
         self._queues = cluster.queues
         self._pool = _InlinePool(registry, cluster.settle, lambda: cluster.now)
         identity = Identity(
-            *(_NAME, secrets.token_bytes(16), socket.gethostname(), os.getpid(), self._queues)
+            *(WORKER_NAME, secrets.token_bytes(16), socket.gethostname(), os.getpid(), self._queues)
         )
         self._agent = Agent(identity, [_ADDRESS], 1, cluster.now, Random(0))
         self._courier = Courier(self._agent.session)

@@ -5,7 +5,8 @@
 
 from raftwork.errors import LoadError
 from raftwork.worker.loader import load
+from raftwork.worker.pool.engine import maker
 from raftwork.worker.pool.recycling import Recycling
 from raftwork.worker.run import run_worker
 
-__all__ = ["load", "LoadError", "Recycling", "run_worker"]
+__all__ = ["load", "LoadError", "maker", "Recycling", "run_worker"]

@@ -29,9 +29,7 @@ def load(target: str) -> AppLike:
     Raises LoadError.
     """
     module_name, app_name = parse_target(target)
-    with suppress(FileNotFoundError):  # it was removed: the path must do
-        if os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())
+    place_first()
     try:
         module = importlib.import_module(module_name)
         app: object = getattr(module, app_name, None)
@@ -48,6 +46,13 @@ def load(target: str) -> AppLike:
         kind = type(app).__name__
         raise LoadError(f"{target!r} is not an App but of type {kind}{_apps(module)}")
     return cast("AppLike", app)
+
+
+def place_first() -> None:
+    """Have the current directory on the path."""
+    with suppress(FileNotFoundError):  # it was removed: the path must do
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
 
 
 def _apps(module: ModuleType) -> str:

@@ -32,6 +32,7 @@ from raftwork.worker.machine_load import usable_cpus
 from raftwork.worker.main import Worker
 from raftwork.worker.pool import Pool
 from raftwork.worker.pool.coroutine import AsyncPool, run_beside
+from raftwork.worker.pool.engine import EnginePool, Make
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.sealed import SealedPool
@@ -65,47 +66,47 @@ def run_worker(
     codec: Codec | None = None,
     declared: Sequence[DeclareSchedules] = (),
     pickles: bool = False,
+    engine: Make | None = None,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
-    `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT"; `pool` is
-    "process", "thread" or "async". Call it from the main thread, before anything else has started
-    threads: the process pool forks here. A second signal ends the process from inside, with
-    status 0: no thread or exit handler of a task may delay that; so does the first one's passing by
-    `grace` seconds. `recycling` is for processes only. `declared` are schedules to be created where
-    they are missing. `pickles` is whether executors may have any function called here, pickled ones
-    among them (executor_calls.py).
+    `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT". Call it from
+    the main thread, before anything else has started threads: the process pool forks here. A second
+    signal ends the process from inside, with status 0: no thread or exit handler of a task may
+    delay that; so does the first one's passing by `grace` seconds. `declared` are schedules to be
+    created where missing. See executor_calls.py for `pickles`, pool/engine.py for `engine`.
     """
     identity, pid = _identity(name, queues), os.getpid()
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = typed(hooked(functions(registry), hooks), registry)
-    speak_for(identity.name)
     options = partial(Worker, identity, brokers, grace=grace, key=key, declared=declared)
     shell = partial(_shell, options, codec)
-    facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers), list(tasks))
-    _tell_started(started(*facts, pid), app_target)
+    facts = (app_target, pool, slots, identity.queues, tuple(brokers), list(tasks), pid)
+    _tell_started(started(identity.name, *facts), app_target)
     tasks = {**tasks, **served(app_target, pickles=pickles)}
     _watch_tasks(brokers)
     try:
         match pool:
             case "process":
+                settings = slots, recycling, hooks.child_start
                 notice = partial(send_notice, identity, brokers, key=key)
-                settings = (identity.name, slots, recycling, hooks.child_start, notice)
-                _run_processes(ProcessPool(tasks, *settings), hooks, shell)
+                _run_processes(ProcessPool(tasks, identity.name, *settings, notice), hooks, shell)
             case "thread":
                 _start_here(hooks)
                 _run(shell(ThreadPool(tasks, identity.name, slots)))
+            case "executor" if engine is not None:
+                start(hooks.worker_start, "on_worker_start")
+                _run(shell(EnginePool(engine, app_target, brokers, identity.name, slots)))
             case "async":
                 _start_here(hooks)
                 loop = asyncio.new_event_loop()
                 _run_async(shell(AsyncPool(tasks, identity.name, slots, loop)), loop)
             case _:
-                raise ValueError(f"pool must be 'process', 'thread' or 'async', got {pool!r}")
+                raise ValueError(f"no pool is called {pool!r}, or it needs more than that")
     except (PoolBroken, HookFailed, PermissionDenied, OSError, zmq.ZMQError) as error:
-        if (why := _why(error, slots)) is None:
-            raise
-        log.critical("%s", why)
-        return 1
+        if (why := _why(error, slots)) is not None:
+            return _ended_by(why)
+        raise
     watch(hooks.worker_stop, "on_worker_stop")
     tell(WorkerStopped(identity.name))
     return 0
@@ -124,9 +125,15 @@ def _watch_tasks(brokers: Sequence[str]) -> None:
 
 
 def _tell_started(event: WorkerStarted, app_target: str) -> None:
+    speak_for(event.worker)
     tell(event)
     if not event.tasks:
         tell(NothingRegistered(app_target))
+
+
+def _ended_by(why: str) -> int:
+    log.critical("%s", why)
+    return 1
 
 
 def _why(error: Exception, slots: int) -> str | None:

@@ -25,23 +25,5 @@ BROADCASTS = tuple(
             ),
             20,
         ),
-        (
-            "once more it is for any worker",
-            Edit(
-                "raftwork.features.flow_again:_enter",
-                "            task.worker = node.worker\n",
-                "",
-            ),
-            60,
-        ),
-        (
-            "of what waits for a worker that is gone only one is cancelled",
-            Edit(
-                "raftwork.features.pins:_gone",
-                "    tasks = unstarted(ledger, _idle(ledger, command, _PART))\n",
-                "    tasks = unstarted(ledger, _idle(ledger, command, 1))\n",
-            ),
-            60,
-        ),
     )
 )

@@ -264,7 +264,7 @@ MACHINE = (
         "known ids enqueued again",
         f"{_FEATURES}.enqueue:_insert",
         "executemany(_INSERT, new)",
-        'executemany(_INSERT + " ON CONFLICT (id) DO UPDATE SET seq = excluded.seq", new)',
+        'executemany(_INSERT.replace("DO NOTHING", "DO UPDATE SET seq = excluded.seq"), new)',
         fast=True,
     ),
     _mutant(

@@ -107,11 +107,14 @@ FLOWS = tuple(
             "a task that is replaced has ended",
             Edit(
                 f"{_ATTEMPTS}:grew",
-                "        run = growth.enter(effects)\n"
+                "    run = growth.enter(effects)\n    if command.replaced:\n"
                 "        effects.append(AttemptEnded(run.token, run.seq))\n",
+                "    if command.replaced:\n"
                 "        growth._replace(spawned=growth.replaced, replaced=growth.spawned)"
                 ".enter(effects)\n"
-                "        settle(ledger, State.SUCCEEDED, [(run, command.value)], effects)\n",
+                "        settle(ledger, State.SUCCEEDED, [(run, command.value)], effects)\n"
+                "        return\n"
+                "    run = growth.enter(effects)\n    if False:\n        pass\n",
             ),
             20,
         ),

@@ -22,10 +22,10 @@ _WAITS = (
         seeds=60,
     ),
     _mutant(
-        "a parked task is taken for one that holds a slot",
+        "a slot that a waiting task holds is taken for one that it gave away",
         f"{_BROKER}.workers.deadlocks:Deadlocks._slot_holders",
         "if assignment.done or assignment.parked:",
-        "if assignment.done:",
+        "if assignment.done or assignment.wait is not None:",
         seeds=60,
     ),
     _mutant(

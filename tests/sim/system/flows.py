@@ -52,12 +52,15 @@ from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
     from tests.sim.system.queue_checker import Known, QueueChecker
+    from tests.sim.system.worker import Worker
     from tests.sim.system.world import World
 
 #: The share of worlds with flows, and how far they are apart there, ms.
 _SHARE, _EVERY = 0.5, 250
 #: The share of nodes without values of others that are broadcasts.
 _BROADCASTS = 0.3
+#: The share of worlds with flows in which workers of theirs are away for a time.
+_AWAY = 0.4
 #: Edges that one entry meets: few, so that some take several.
 EDGES_AT_ONCE = 4
 QUEUE, NODE = "flows", "node"
@@ -65,6 +68,7 @@ QUEUE, NODE = "flows", "node"
 GROWS = ("spawn", "replace")
 _SPEC = encode_spec(Spec(NODE, QUEUE, retries=1, backoff=30, max_losses=100, result_ttl=300))
 _CARRIES, _ANY = EdgeKind.CARRIES, EdgeKind.NEEDS_END
+_BY_END = BroadcastKind.ENDS
 _FAILURE = EdgeKind.NEEDS_FAILURE | EdgeKind.CARRIES
 #: Nobody is at this address: what came of it is seen in the log.
 _NOBODY = b"flows that are steered"
@@ -491,8 +495,34 @@ class Flows:
         self._made = self._asked = 0
         self._before: list[SubmitFlow] = []
         if self.there:
-            for worker in world.workers[1:4]:
+            for worker in self._workers:
                 worker.queues = (*worker.queues, QUEUE)
+
+    @property
+    def _workers(self) -> list["Worker"]:
+        """Those that serve the flows' queue."""
+        return self._world.workers[1:4]
+
+    def leave(self) -> None:
+        """In some worlds one of the workers, or all of them, are away for longer than a lease."""
+        if not self.there or self._third.random() > _AWAY:
+            return
+        who = self._workers if self._third.random() < 0.4 else [self._third.choice(self._workers)]
+        self._world.timeline.after(self._third.randint(1_500, 4_000), self._tell_all, who)
+
+    def _tell_all(self, who: list["Worker"]) -> None:
+        """What is for all of them comes just before they leave."""
+        node = _node([], "ok", 300, 1, [])
+        all_ = node._replace(payload=pack([unpack(node.payload), {}]), broadcast=_BY_END)
+        graph = encode_graph(Graph([_SPEC], [all_, _join([0])]))
+        asked = SubmitFlow(0, 0, "for all", 5_000, False, graph)
+        self._third.choice(self._world.users).inquire(asked)
+        self._world.timeline.after(self._third.randint(100, 300), self._send_away, who)
+
+    def _send_away(self, who: list["Worker"]) -> None:
+        for worker in who:
+            worker.stop("killed")
+            self._world.timeline.after(self._third.randint(4_500, 7_000), worker.start)
 
     def begin(self) -> None:
         """From now on until there is peace."""

@@ -42,6 +42,10 @@ class WatchedNode(Node):
         text = "takes requests before its first entry, which raises the level, is applied"
         require(not self.leads or self._machine.level > 0, "served at a level", text)
 
+    def _shut(self, routing: bytes, now: int) -> None:
+        self._broker.world.leases.shut(self._broker, routing)
+        super()._shut(routing, now)
+
     def _route(self, routing: bytes, message: ToBroker, now: int) -> None:
         party = self._broker.world.party(routing)
         self._strike(party, before=True)

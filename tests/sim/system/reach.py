@@ -13,7 +13,7 @@ from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.worker import Worker
 from raftwork.client import calls, requests
-from raftwork.errors import QueueFull, RaftworkError
+from raftwork.errors import QueueFull
 from raftwork.features.effects import (
     Applied,
     AttemptEnded,
@@ -135,7 +135,6 @@ _EXPECTED = (
     "flow: retried, and shares a result",
     "broadcast: entered",
     "broadcast: to nobody",
-    "broadcast: worker gone",
     "broadcast: came to its worker again",
     # time
     "scheduled",
@@ -254,7 +253,7 @@ class Reach:
             Hook(CircuitBreaker, "took", self._ill("a task on trial")),
             Hook(CircuitBreaker, "succeeded", self._ill("a worker that rested is well")),
             Hook(requests.Requests, "_wait_for_room", self._always("client waits for room")),
-            Hook(requests.Requests, "_finish", self._finished),
+            Hook(requests.Requests, "take", self._ended),
         )
         with hooked((*own, *self._protocol.hooks())):
             yield
@@ -274,16 +273,11 @@ class Reach:
     def _renewed(self, waits: ToldWaits) -> None:
         self.counts["parked told to a new session"] += bool(waits.parked)
 
-    def _finished(
-        self,
-        _requests: object,
-        call: calls.Call,
-        _message: object = None,
-        error: RaftworkError | None = None,
-    ) -> None:
-        if call.pause > calls.PAUSE_FIRST_MS:
-            self.counts["waiting client let in"] += error is None
-            self.counts["waited for room in vain"] += isinstance(error, QueueFull)
+    def _ended(self, asked: requests.Requests) -> None:
+        for call, _, error in asked._answered:
+            if call.pause > calls.PAUSE_FIRST_MS:
+                self.counts["waiting client let in"] += error is None
+                self.counts["waited for room in vain"] += isinstance(error, QueueFull)
 
     def _reported(self, _reports: Reports, worker: Worker, token: int) -> None:
         self.counts["stale token refused"] += token not in worker.assignments

@@ -368,6 +368,13 @@ class LeaseChecker:
         elif isinstance(message, Goodbye) and message.session == heard.session:
             heard.at = _LONG_AGO
 
+    def shut(self, broker: "Broker", routing: bytes) -> None:
+        """It failed at a frame and has dropped the session: what comes by it says nothing any more.
+
+        Its worker may not know that it has to say hello again, if nothing reaches it.
+        """
+        self._workers.pop((broker.host, routing), None)
+
     def proposed(self, broker: "Broker", entries: tuple[Entry, ...]) -> None:
         for entry in entries:
             if entry.kind is Kind.DATA:

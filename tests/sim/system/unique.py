@@ -159,7 +159,8 @@ class Keys:
         self.unqueued.add(seq)
         if not follows:
             created = min(command.created, self._time)
-            begins = max(created, self._until.get(key, 0))
+            until = self._until.get(key, 0)
+            begins = max(created, until if until > self._time else 0)  # else the key is free
             if spec.debounce and begins == created:
                 self._ends[seq] = created + spec.max_wait
             self._until[key] = begins + spec.period if spec.period else 0

@@ -175,6 +175,7 @@ class World:
             self.cancels.plot()
             self.resumes.begin()
             self.uniques.begin()
+            self.flows.leave()
             self.flows.begin()
             self.schedulers.begin()
             self.moves.begin()

@@ -1,6 +1,7 @@
 """`raftwork enqueue`: whatever ends it early, the id is told (F12); what is refused says why."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Self
@@ -92,6 +93,20 @@ def test_a_wait_that_is_ended_tells_how_to_go_on(ended: BaseException, enqueue: 
     done = enqueue(app, "--wait", "--timeout", "3")
     assert done.exit_code == (143 if isinstance(ended, Told) else 1)
     assert done.stdout == ""
+    assert f"to wait again: raftwork result {app._id} --wait" in done.stderr
+
+
+@pytest.mark.parametrize("ended", [KeyboardInterrupt(), Told(143)], ids=repr)
+def test_who_is_ended_between_enqueue_and_wait_hears_how_to_go_on(
+    ended: BaseException, enqueue: Enqueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def ends(*_: object) -> Iterator[None]:
+        yield
+        raise ended
+
+    monkeypatch.setattr(cluster, "explained", ends)
+    done = enqueue(app := FakeApp(None, TimeoutError()), "--wait")
     assert f"to wait again: raftwork result {app._id} --wait" in done.stderr
 
 

@@ -281,3 +281,20 @@ def test_a_declared_schedules_arguments_must_fit(cluster: VirtualApp) -> None:
     own.schedule("s", every=60, args=["soon"])(task)
     with pytest.raises(NotSerializable, match="expected datetime"):
         own.schedules.apply(own.declarations, "m:own")
+
+
+def test_a_broadcasts_values_are_read_one_by_one() -> None:
+    plain = {"at": NOW.isoformat(), "n": 2}
+    for canvas, value, read in (
+        (order.broadcast(NOW), [plain, plain], [Order(NOW, 2)] * 2),
+        (
+            group(order.broadcast(NOW), order.s(NOW)),
+            [[plain], plain],
+            [[Order(NOW, 2)], Order(NOW, 2)],
+        ),
+        (order.broadcast(NOW), [], []),
+        (untyped.broadcast(1), [plain], [plain]),
+    ):
+        flow = canvas._flow("b")
+        reads = flow._builder.reads(flow._whole())
+        assert (value if reads is None else reads(value)) == read

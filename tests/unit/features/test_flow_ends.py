@@ -88,7 +88,7 @@ def test_a_flow_that_was_asked_to_end_takes_no_children(driver: Driver) -> None:
     assert driver.state("f") is State.CANCELLED
 
 
-def test_a_task_that_was_asked_to_end_leaves_no_children(driver: Driver) -> None:
+def test_what_a_task_has_spawned_that_was_asked_to_end_is_not_there(driver: Driver) -> None:
     submit(driver, task(), task(), join(0, 1))
     token = run(driver, "f/1")
     driver.apply(CancelSome(Scope.IDS, ["f/1"], "", "", 5_000, 0, 10, 10))

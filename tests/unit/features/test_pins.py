@@ -318,9 +318,29 @@ def test_a_new_leader_gives_workers_their_time_again(place: Place) -> None:
     place.leave("w1")
     place.sleep(LEASE_MS - LOOK_MS)
     place.fail_over()
-    place.sleep(ALL_HEARD_MS + LEASE_MS - 2 * LOOK_MS)
+    place.sleep(max(ALL_HEARD_MS, LEASE_MS) - LOOK_MS)
     assert place.state("f/1.1") is State.QUEUED
-    place.sleep(4 * LOOK_MS)
+    place.sleep(3 * LOOK_MS)
+    assert place.state("f/1.1") is State.CANCELLED
+
+
+def test_a_worker_is_gone_for_no_leader_to_which_some_may_say_hello_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from raftwork.broker.workers import registry
+
+    place = Place()
+    place.sleep(ALL_HEARD_MS)
+    place.start("w1")
+    place.submit(task(), value_of(0), id="busy")
+    place.sleep(3, 1)
+    place.broadcast()
+    place.leave("w1")
+    monkeypatch.setattr(registry, "ALL_HEARD_MS", 3 * LEASE_MS)
+    place.fail_over()
+    place.sleep(3 * LEASE_MS - LOOK_MS)
+    assert place.state("f/1.1") is State.QUEUED
+    place.sleep(3 * LOOK_MS)
     assert place.state("f/1.1") is State.CANCELLED
 
 

@@ -42,6 +42,12 @@ def note(what: object) -> object:
     return what
 
 
+@app.task(name="where", queue="elsewhere")
+def where(what: object) -> list[object]:
+    index, count = current().shard or (None, None)
+    return [what, current().worker, index, count]
+
+
 @app.task(name="flaky", retries=3, backoff=60, max_backoff=600)
 def flaky(fails: int) -> int:
     if current().attempt <= fails:
@@ -283,6 +289,13 @@ def test_inside_an_event_loop_too(virtual: VirtualApp) -> None:
         assert await (await note.aenqueue("x")).aresult() == "x"
 
     asyncio.run(test())
+
+
+def test_a_broadcast_is_for_the_one_worker_that_there_is(virtual: VirtualApp) -> None:
+    flow = where.broadcast(7).enqueue()
+    assert ran == []
+    virtual.advance(60)
+    assert flow.result() == [[7, "raftwork_app", 0, 1]]
 
 
 def test_a_full_queue_is_full(virtual: VirtualApp) -> None:

@@ -107,11 +107,10 @@ def grew(ledger: Ledger, command: Grew, effects: list[Effect]) -> None:
         failure = encode_failure(ChildrenRefused(int(refusal.code), count_tasks(command)))
         _failed(ledger, run, failure, command.retry_at, effects)
         return
+    run = growth.enter(effects)
     if command.replaced:
-        run = growth.enter(effects)
         effects.append(AttemptEnded(run.token, run.seq))
     else:
-        run = growth.enter(effects)
         settle(ledger, State.SUCCEEDED, [(run, command.value)], effects)
 
 

@@ -8,6 +8,7 @@ from raftwork.chaos.findings import (
     attempts,
     cancels,
     checkpoints,
+    flows,
     keys,
     limits,
     order,
@@ -25,6 +26,7 @@ FINDINGS: tuple[Finding, ...] = (
     *order.FINDINGS,
     *keys.FINDINGS,
     *limits.FINDINGS,
+    *flows.FINDINGS,
     *attempts.FINDINGS,
     *checkpoints.FINDINGS,
 )

@@ -267,6 +267,8 @@ class Node:
         if term > self.term:
             self.term, self.vote = term, b""
             self.out.state = True
+            # What they acknowledge to the old leader the new one may have cut before it is on disk.
+            self.out.acks.clear()
         elif type(role) is Follower and leader is not None and role.leader == leader:
             role.heard = self.now
             role.deadline = self.now + role.timeout

@@ -215,6 +215,20 @@ def test_a_slot_elsewhere_a_parked_task_and_another_queue_leave_hope(
     assert _ended(harness) == [], "another worker has slots"
 
 
+def test_a_parked_task_that_goes_on_by_itself_is_no_hope_for_a_slot(
+    harness: RegistryHarness,
+) -> None:
+    """It has none to give: it takes one when it goes on."""
+    first, second = harness.give(2)
+    _say(harness, _wait(first, "nobody", endless=False))
+    (third,) = harness.give(1)
+    _queue(harness, "c", "d")
+    _say(harness, _wait(second, "c", parked=False))
+    assert _ended(harness) == []
+    _say(harness, _wait(third, "d", parked=False))
+    assert _ended(harness) == [Hopeless(third, 1, Deadlock.SLOTS)]
+
+
 @pytest.mark.parametrize("its", ["w", "v"])
 def test_a_slot_of_another_worker_is_no_hope_for_a_task_of_this_one(
     harness: RegistryHarness, its: str

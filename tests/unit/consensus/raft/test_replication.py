@@ -97,6 +97,17 @@ def test_one_acknowledgement_answers_all_appends_of_a_turn() -> None:
     assert told == [("a", AppendReply(1, True, 3, ORIGIN, 2))]
 
 
+def test_nothing_is_acknowledged_that_was_cut_before_it_was_on_disk() -> None:
+    """In one turn an old leader's appends come, and a new one's, which cut them."""
+    b = Member(peer("b"), NAMES, formed(NAMES))
+    old, new = entries(1, 1), entries(2)
+    b.core.receive(peer("a"), encode(Append(1, ORIGIN, 0, 1, old)), b.now)
+
+    told = b.hear("c", Append(2, ORIGIN, 0, 1, new))
+
+    assert told == [("c", AppendReply(2, True, 1, ORIGIN, 1))]
+
+
 def test_a_reordered_append_takes_nothing_away() -> None:
     """Only a real conflict truncates: what came after may have been acknowledged (CCF)."""
     b = Member(peer("b"), NAMES, formed(NAMES))
