@@ -120,8 +120,6 @@ def command(
         raise click.UsageError(
             f"{listen}: other machines could reach this; --token-file says who may do what"
         )
-    leave_when_told()
-    start_logging()
     with usage():
         rules = Rules(
             tokens=None if token_file is None else Tokens(token_file),
@@ -133,6 +131,8 @@ def command(
             root_path=root_path,
         )
         app = App(brokers, timeout=PATIENCE_S)
+    leave_when_told()
+    start_logging()
     watch = Watch(app.brokers, data=data or "", key=app.key)
     watch.start()
     err(f"dashboard http://{listen}{root_path}/")
