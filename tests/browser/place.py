@@ -100,6 +100,8 @@ def _work(app: App) -> dict[str, str]:
     )
     app.schedules.create("heartbeat", named("mail.send", queue="mail"), every=3600, args=("ops",))
     app.schedules.pause("heartbeat")
+    # So that something moves while one looks.
+    app.schedules.create("digest", named("mail.send", queue="mail"), every=1, args=("all",))
     app.limits.set("stripe", concurrency=5, rate="100/m", burst=10)
     app.limits.set("per-tenant", concurrency=2, per="tenant")
     ids |= {"flow": _flow(app), "failed": failed[0].id}
