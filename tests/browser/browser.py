@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "bench" / "out" / "shots"
 AXE = (ROOT / "tests/browser/vendor/axe-core-4.14.0/axe.min.js").read_text()
 WIDE, PHONE = (1280, 800), (390, 844)
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 #: Runs axe, and tells what it finds with the first places of each.
 _FINDINGS = """
