@@ -6,7 +6,7 @@ export const count = (n) => (n === null || n === undefined ? "–" : whole.forma
 
 export function rate(n) {
   if (n === null || n === undefined) return "–";
-  if (Number.isInteger(n)) return whole.format(n);
+  if (Math.abs(n - Math.round(n)) < 0.005) return whole.format(Math.round(n));
   return n >= 100 ? whole.format(Math.round(n)) : n.toFixed(n >= 10 ? 1 : 2);
 }
 
