@@ -52,7 +52,8 @@ def schedule_document(schedule: Schedule) -> dict[str, object]:
 def limit_document(limit: Limit) -> dict[str, object]:
     """A limit, and how far it is used."""
     until = limit.paused_until
-    return asdict(limit) | {"paused_until": None if until is None else until.isoformat()}
+    made: dict[str, object] = asdict(limit)
+    return made | {"paused_until": None if until is None else until.isoformat()}
 
 
 def dead_document(task: DeadTask) -> dict[str, object]:
