@@ -20,7 +20,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench docs lock clean
+.PHONY: help demo test unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -29,13 +29,16 @@ demo: $(VENV)/.ready ## Three brokers, two workers: kill the leader and a worker
 	@$(BIN)/python -m raftwork demo --tasks $(TASKS) $(PROTOCOL)
 
 test: $(VENV)/.ready ## Every test: units, simulated clusters, clusters of real processes
-	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m "not chaos" $(PROTOCOL)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m "not chaos and not browser" $(PROTOCOL)
 
 unit: $(VENV)/.ready ## Only the fast tests without processes
 	$(BIN)/python -m pytest tests/unit
 
 cluster: $(VENV)/.ready ## Only the tests with clusters of real processes
 	$(BIN)/python -m pytest tests/cluster $(PROTOCOL)
+
+browser: $(VENV)/.ready ## The dashboard in a real Chromium; screenshots go to bench/out/shots
+	$(BIN)/python -m pytest tests/browser
 
 sim: $(VENV)/.ready ## Simulated histories of faults: make sim SEEDS=1-5000; one, with its trace: make sim SEED=7
 	$(BIN)/python -m tests.sim.cores $(PROTOCOL) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))

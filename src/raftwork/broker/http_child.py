@@ -72,5 +72,9 @@ class HttpChild:
         command += ["--brokers", ",".join([config.reached, *rest])]
         if config.key is not None:
             command += ["--key", os.path.abspath(config.key.file), str(config.access)]
+        if config.http_tokens is not None:
+            command += ["--tokens", str(config.http_tokens)]
+        if config.http_key is not None:
+            command += ["--app-key", str(config.http_key)]
         # Its standard input ends with us, however we do, and it with that (web/server.py).
         return self._spawn(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)

@@ -91,10 +91,7 @@ class Node:
             self._containment, self._make_leadership, self._restart_sessions
         )
         self._handshake = Handshake(
-            setup,
-            self._me,
-            store,
-            now,
+            *(setup, self._me, store, now),
             reply=self._reply,
             deliver=self._deliver,
             joined=self._start_core,
@@ -106,8 +103,7 @@ class Node:
             self._handshake, self._containment, self._pauses, self.tell, self._stir
         )
         self._routes = table(  # every record of `to_broker` has its place here
-            self._ask,
-            self._worker_frame,
+            *(self._ask, self._worker_frame),
             route(WorkerHello, self._worker_hello),
             route(ClientHello, self._client_hello),
             route(Ping, self._ping),
@@ -327,7 +323,7 @@ class Node:
             self._reply(routing, HelloFirst())
 
     def _status_request(self, routing: bytes, asked: StatusRequest, _now: int) -> None:
-        self._reply(routing, self.status(asked.request))
+        self._reply(routing, self.status(asked.request, facts=asked.facts))
 
     def _ask(self, routing: bytes, request: ToBroker, now: int) -> None:
         """What only the leader can carry out for a client; a few things for a worker as well."""
@@ -417,12 +413,13 @@ class Node:
         for routing in self._sessions:
             self._reply(routing, leader)
 
-    def status(self, request: int) -> BrokerStatus:
-        """This broker's own facts."""
+    def status(self, request: int, *, facts: bool = False) -> BrokerStatus:
+        """What this broker says of itself; with `facts` also what it counts."""
         return own_status(
             *(request, self._setup, self._handshake.peers, self._replica),
             *(self._store.applied.seq, self._machine, self._supervisor.leadership),
             wall=self._wall_base + self._now,
+            facts=self._setup.facts() if facts else None,
         )
 
     # ---- out ----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from raftwork.broker.options import Timing
     from raftwork.broker.store import Identity
     from raftwork.consensus.core import Consensus, Peer, Position, Restored, Roster
+    from raftwork.messages.facts import BrokerFacts
     from raftwork.release import Levels
 
 
@@ -83,6 +84,8 @@ class Setup:
     dial: Callable[[str, str], None] = lambda _name, _address: None
     #: Records what happens, for people, with the epoch that this broker is in.
     tell: Callable[[int, Event], None] = lambda _epoch, _event: None
+    #: What this broker counts of itself, for whoever asks.
+    facts: Callable[[], BrokerFacts | None] = lambda: None
     #: Whether anything listens to what becomes of each attempt (`events.PER_ATTEMPT`).
     tells_attempts: bool = False
     #: The levels of a cluster that it runs; others in tests alone.

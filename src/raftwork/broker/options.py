@@ -69,6 +69,9 @@ class BrokerConfig:
     listen: str = ""
     #: Where a child process of its own answers HTTP; empty: there is none.
     http: str = ""
+    #: Who may see the dashboard there (web/access.py), and the key with which it asks the leader.
+    http_tokens: Path | None = None
+    http_key: Path | None = None
     consensus: str = "raft"
     balancer: str = "weighted"
     #: Allows addresses that other machines can reach, unencrypted.
@@ -109,6 +112,7 @@ class BrokerConfig:
                 "allows it all the same"
             )
         self._check_key()
+        self._check_http()
         object.__setattr__(self, "data", _resolved(self.data))
         self._check_times()
 
@@ -125,6 +129,14 @@ class BrokerConfig:
             raise ValueError(
                 f"the key {self.key.file} is that of {self.key.name!r}, and this is {self.name!r}"
             )
+
+    def _check_http(self) -> None:
+        for name in ("http_tokens", "http_key"):
+            file = getattr(self, name)
+            if file is not None and not self.http:
+                raise ValueError(f"--{name.replace('_', '-')} is for what --http answers")
+            if file is not None:
+                object.__setattr__(self, name, Path(os.path.abspath(file)))
 
     def _check_times(self) -> None:
         timeout = self.election_timeout or DEFAULTS.election_timeout

@@ -41,6 +41,7 @@ from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.node_setup import NodeStore, Setup
 from raftwork.broker.options import Timing, is_loopback
+from raftwork.broker.own_facts import OwnFacts
 from raftwork.broker.peer_events import (
     AccessNotReloaded,
     AccessReloaded,
@@ -65,8 +66,10 @@ from raftwork.release import RELEASE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from raftwork.broker.events import Event
     from raftwork.broker.options import BrokerConfig
     from raftwork.broker.store import Store
+    from raftwork.messages.facts import BrokerFacts
 
 log = logging.getLogger("raftwork.broker")
 
@@ -265,6 +268,7 @@ class Server:
         names = list(config.cluster)
         make_core = core_maker(config.consensus, config.timing())
         self._config = config
+        self._facts = OwnFacts(config.name, os.getpid(), _now())
         addresses = store.identity.addresses
         self._disk = DiskSpace(config.name, names, config.disk_reserve)
         setup = Setup(
@@ -280,7 +284,8 @@ class Server:
             writable=transport.writable,
             send_peer=transport.send_peer,
             dial=lambda name, address: transport.dial(name, address, _now()),
-            tell=event_logging.write,
+            tell=self._tell,
+            facts=self._own_facts,
             tells_attempts=event_logging.tells_attempts(),
             disk=self._disk,
             access=lambda: "" if admission is None else admission.digest,
@@ -342,12 +347,24 @@ class Server:
         if rest:
             pause = min(pause, ceil(rest * 1_000))
         ready = transport.poll(pause, anyone=not rest)
-        now, written = time.monotonic_ns() // 1_000_000, self._store.commit_ns
+        began, written = time.monotonic_ns(), self._store.commit_ns
+        now = began // 1_000_000
         self._carry_out(ready, now)
-        self._now = time.monotonic_ns() // 1_000_000
+        ended = time.monotonic_ns()
+        self._now = ended // 1_000_000
+        self._facts.turn((ended - began) // 1_000)
         took = self._now - now
         if took >= self._config.slow_turn:
             node.tell(SlowTurn(took, (self._store.commit_ns - written) // 1_000_000))
+
+    def _tell(self, epoch: int, event: Event) -> None:
+        self._facts.told(epoch, event, _now(), _wall())
+        event_logging.write(epoch, event)
+
+    def _own_facts(self) -> BrokerFacts:
+        sizes = self._store.sizes()
+        stored = (sizes.log_entries, sizes.log_bytes, sizes.wal_bytes, sizes.database_bytes)
+        return self._facts.facts(_now(), _wall(), self._store.fsyncs.told(), stored)
 
     def _carry_out(self, ready: Sequence[object], now: int) -> None:
         node, transport = self._node, self._transport

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftwork.messages import BrokerStatus
+from raftwork.messages.facts import PeerProgress
 from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
     from raftwork.broker.node_setup import Setup
     from raftwork.consensus.durable_replica import Replica
+    from raftwork.messages.facts import BrokerFacts
 
 
 def not_leader(replica: Replica | None) -> str:
@@ -33,9 +35,13 @@ def own_status(
     leadership: Leadership | None,
     *,
     wall: int,
+    facts: BrokerFacts | None = None,
 ) -> BrokerStatus:
     """The answer to a StatusRequest; `replica` is None while there is no cluster."""
     core = replica.core.status if replica else None
+    if facts is not None and core is not None:
+        behind = [(p.name, max(0, core.committed.seq - p.matched)) for p in core.peers]
+        facts = facts._replace(peers=[PeerProgress(*each) for each in behind])
     return BrokerStatus(
         request,
         setup.name,
@@ -53,4 +59,5 @@ def own_status(
         peers.unreached,
         *(RELEASE, setup.levels, machine.level),
         *(setup.disk.room, wall, setup.access()),
+        facts,
     )

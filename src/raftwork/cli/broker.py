@@ -96,7 +96,19 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     "--http",
     metavar="HOST:PORT",
     callback=_http,
-    help="Have a child process answer /livez, /readyz and /safe-to-stop there: raftwork[web].",
+    help="Have a child process serve health, metrics and the dashboard there: raftwork[web].",
+)
+@click.option(
+    "--http-tokens",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FILE",
+    help="Who may see that dashboard; beyond loopback it is not served without one.",
+)
+@click.option(
+    "--http-key",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FILE",
+    help="The key (reader or admin) with which it asks the leader, where brokers want keys.",
 )
 @click.option(
     "--consensus",
@@ -195,6 +207,8 @@ def command(
     data: Path,
     listen: str | None,
     http: str | None,
+    http_tokens: Path | None,
+    http_key: Path | None,
     consensus: str,
     balancer: str,
     insecure: bool,
@@ -211,8 +225,7 @@ def command(
 ) -> None:
     """Run one replica of a cluster.
 
-    SIGTERM or SIGINT end it; a leader hands leadership over first. SIGHUP has it read --access
-    again.
+    SIGTERM or SIGINT end it; a leader hands over first. SIGHUP has it read --access again.
 
     Each option may also be a key of [broker] in the file of --config, or a variable: --data is
     $RAFTWORK_BROKER_DATA. Brokers of one cluster should agree on --election-timeout and
@@ -230,6 +243,8 @@ def command(
             data=data,
             listen=listen or "",
             http=http or "",
+            http_tokens=http_tokens,
+            http_key=http_key,
             consensus=consensus,
             balancer=balancer,
             insecure=insecure,

@@ -11,6 +11,7 @@ import click
 from raftwork.cli.cluster import Cluster, Shown, asks, shows
 from raftwork.cli.output import count, err, out, out_lines, out_table
 from raftwork.cli.tables import Column, Overflow
+from raftwork.client.documents import dead_document, dead_report_document
 
 if TYPE_CHECKING:
     from raftwork.client.dead_letters import DeadReport, DeadTask, Loss
@@ -75,7 +76,7 @@ def list_command(cluster: Cluster, queue: str | None, limit: int, before: int | 
         if len(tasks) == limit:
             err(f"older ones: --before {tasks[-1].number}")
 
-    return Shown([_document(task) for task in tasks], show)
+    return Shown([dead_document(task) for task in tasks], show)
 
 
 @command.command("show")
@@ -89,7 +90,7 @@ def show_command(cluster: Cluster, task_id: str) -> Shown:
       raftwork dead show 0199c1a2-7f2b-7c3e-8d4f-5a6b7c8d9e0f
     """
     report = cluster.app.dead().show(task_id)
-    return Shown(_report_document(report), partial(_print, report))
+    return Shown(dead_report_document(report), partial(_print, report))
 
 
 @command.command("retry")
@@ -128,34 +129,6 @@ def purge_command(
     if bool(task_ids) + bool(queue) + everything != 1:
         raise click.UsageError("give either ids, or --queue, or --all")
     out(str(cluster.app.dead(queue).purge(*task_ids)))
-
-
-def _document(task: DeadTask) -> dict[str, object]:
-    return {
-        "number": task.number,
-        "id": task.id,
-        "name": task.name,
-        "queue": task.queue,
-        "status": task.status.value,
-        "ended": task.ended.isoformat(),
-        "attempts": task.attempts,
-        "failures": task.failures,
-        "losses": task.losses,
-        "error": task.error,
-        "retried_as": task.retried_as,
-    }
-
-
-def _report_document(report: DeadReport) -> dict[str, object]:
-    return _document(report.task) | {
-        "type": report.type,
-        "message": report.message,
-        "traceback": report.traceback,
-        "log": report.log,
-        "args": report.args,
-        "kwargs": report.kwargs,
-        "lost": [loss._asdict() | {"time": loss.time.isoformat()} for loss in report.losses],
-    }
 
 
 def _print_table(tasks: list[DeadTask]) -> None:

@@ -27,7 +27,7 @@ _COLUMNS = (
 
 @click.group("flow")
 def command() -> None:
-    """Look at flows, cancel them, run what has failed of them again.
+    """Look at flows, cancel them, run again what failed.
 
     \b
     Example:

@@ -1,7 +1,5 @@
 """`raftwork limit`: the limits, and how far each is used."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +8,7 @@ import click
 from raftwork.cli.cluster import Cluster, Shown, asks, shows
 from raftwork.cli.output import err, out, out_table
 from raftwork.cli.tables import Column, Overflow
+from raftwork.client.documents import limit_document
 from raftwork.client.limits import Limit
 from raftwork.escapes import visible
 from raftwork.features.limit_settings import objection
@@ -128,7 +127,7 @@ def list_command(cluster: Cluster) -> Shown:
         else:
             err("no limit is set")
 
-    return Shown({limit.name: _document(limit) for limit in limits}, show)
+    return Shown({limit.name: limit_document(limit) for limit in limits}, show)
 
 
 @command.command("show")
@@ -141,7 +140,7 @@ def show_command(cluster: Cluster, name: str) -> Shown:
     Example:
       raftwork limit show stripe --json
     """
-    document = _document(cluster.app.limits.get(name))
+    document = limit_document(cluster.app.limits.get(name))
 
     def show() -> None:
         for fact, value in document.items():
@@ -197,11 +196,6 @@ def delete_command(cluster: Cluster, /, name: str) -> None:
     if not cluster.app.limits.delete(name):
         raise click.ClickException(visible(f"no limit {name}"))
     out(f"{name} is deleted")
-
-
-def _document(limit: Limit) -> Mapping[str, object]:
-    until = limit.paused_until
-    return asdict(limit) | {"paused_until": None if until is None else until.isoformat()}
 
 
 def _cells(limit: Limit) -> list[str]:

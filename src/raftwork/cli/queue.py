@@ -124,7 +124,7 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group("queue")
 def command() -> None:
-    """Show the queues, bound them, and choose a balancer for each.
+    """Show queues, bound them, choose a balancer for each.
 
     \b
     Example:

@@ -12,6 +12,7 @@ from raftwork.cli.cluster import Cluster, Shown, asks, shows
 from raftwork.cli.output import err, out, out_table
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import instant, json_object, parse_argument
+from raftwork.client.documents import said_at, schedule_document
 from raftwork.errors import LoadError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _said(given: dict[str, Any]) -> dict[str, Any]:
 
 @click.group("schedule")
 def command() -> None:
-    """Make tasks again and again, by the calendar or at intervals.
+    """Make tasks again and again, by calendar or interval.
 
     \b
     Example:
@@ -121,7 +122,7 @@ def list_command(cluster: Cluster) -> Shown:
         else:
             err("no schedules")
 
-    return Shown([document(each) for each in schedules], show)
+    return Shown([schedule_document(each) for each in schedules], show)
 
 
 @command.command("show")
@@ -338,7 +339,7 @@ def delete_command(cluster: Cluster, schedule_id: str) -> None:
 
 
 def _shown(schedule: Schedule) -> Shown:
-    told = document(schedule)
+    told = schedule_document(schedule)
 
     def show() -> None:
         for name, value in told.items():
@@ -351,42 +352,6 @@ def _shown(schedule: Schedule) -> Shown:
                 out(f"{name} {'none' if value is None else value}")
 
     return Shown(told, show)
-
-
-def said_at(at: datetime | None) -> str | None:
-    """As ISO 8601 in UTC."""
-    if at is None:
-        return None
-    text = at.isoformat(timespec="milliseconds" if at.microsecond else "seconds")
-    return text.replace("+00:00", "Z")
-
-
-def document(schedule: Schedule) -> dict[str, object]:
-    """A schedule in JSON."""
-    return {
-        "id": schedule.id,
-        "task": schedule.task,
-        "queue": schedule.queue,
-        "cron": schedule.cron,
-        "every": schedule.every,
-        "tz": schedule.tz,
-        "next": said_at(schedule.next),
-        "last": said_at(schedule.last),
-        "paused": schedule.paused,
-        "overlap": schedule.overlap,
-        "catchup": schedule.catchup,
-        "window": schedule.window,
-        "jitter": schedule.jitter,
-        "start": said_at(schedule.start),
-        "end": said_at(schedule.end),
-        "limit": schedule.limit,
-        "args": list(schedule.args),
-        "kwargs": dict(schedule.kwargs),
-        "declared_by": schedule.declared_by,
-        "overridden": list(schedule.overridden),
-        "etag": schedule.etag,
-        "counts": schedule.counts._asdict(),
-    }
 
 
 def _row(schedule: Schedule) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import click
 
 from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import count, out, out_lines
-from raftwork.cli.task_documents import instant, task_document
+from raftwork.client.task_documents import instant, task_document
 
 if TYPE_CHECKING:
     from raftwork.client.run_info import Attempt, Report

@@ -10,10 +10,10 @@ import click
 from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import err, out_table
 from raftwork.cli.tables import Column, Overflow
-from raftwork.cli.task_documents import summary_document
 from raftwork.cli.values import parse_tag
 from raftwork.client.run_info import FilterFields
 from raftwork.client.status import Status
+from raftwork.client.task_documents import summary_document
 
 if TYPE_CHECKING:
     from raftwork.client.run_info import RunInfo

@@ -16,6 +16,7 @@ from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up, reason
 
 _REQUEST = to_broker.encode(StatusRequest(1))
+_WITH_FACTS = to_broker.encode(StatusRequest(1, facts=True))
 #: A turn takes so long at most: what could not be opened is tried again.
 _TURN_S = 0.1
 
@@ -39,15 +40,16 @@ def gather(
     follow: bool = False,
     look_up: LookUp = look_up,
     key: Key | None = None,
+    facts: bool = False,
 ) -> Answers:
     """The status that each broker reports within `timeout` seconds.
 
-    The brokers are addresses `host:port`. With `follow`, brokers named in the answers
-    are asked too, each within that time. The key is that of RAFTWORK_KEY, if
-    any, unless one is given. Raises
-    Unavailable if no socket can be opened, and PermissionDenied if no broker lets it ask.
+    The brokers are addresses `host:port`. With `follow`, brokers named in the answers are asked
+    too, each within that time; with `facts` they also say what they count. The key is that of
+    RAFTWORK_KEY, if any, unless one is given. Raises Unavailable if no socket can be opened, and
+    PermissionDenied if no broker lets it ask.
     """
-    asking = _Asking(look_up, key or key_in_use())
+    asking = _Asking(look_up, key or key_in_use(), _WITH_FACTS if facts else _REQUEST)
     try:
         for address in brokers:
             asking.ask(address, timeout)
@@ -64,11 +66,12 @@ def gather(
 class _Asking:
     """The links, and the brokers that have not answered yet."""
 
-    def __init__(self, look_up: LookUp, key: Key | None) -> None:
+    def __init__(self, look_up: LookUp, key: Key | None, request: bytes) -> None:
         self.answers = Answers()
         #: Until when (s, monotonic) each may still answer.
         self.open: dict[str, float] = {}
         self._denials = Denials()
+        self._request = request
         try:
             self._links = Links(look_up, LinkOptions(FRAME_BYTES_MAX), key)
         except OSError as error:
@@ -92,7 +95,7 @@ class _Asking:
             for address, up in self._links.changes(ready, _now()):
                 if up:  # one is asked without a session: what it says of itself needs none
                     self._denials.link_up(address)
-                    self._links.send(address, _REQUEST)
+                    self._links.send(address, self._request)
                 else:
                     self._denials.link_down(address)
             for address, frame in self._links.frames(ready):

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from raftwork.messages.facts import BrokerFacts
 from raftwork.messages.peer import DiskRoom
 from raftwork.messages.registry import reply, request, to_broker
 
@@ -96,6 +97,8 @@ class BrokerStatus(NamedTuple):
     disk: DiskRoom = DiskRoom()
     wall: int = 0
     access: str = ""
+    #: None unless it was asked for.
+    facts: BrokerFacts | None = None
 
 
 @request(6, reply=BrokerStatus)
@@ -103,3 +106,4 @@ class StatusRequest(NamedTuple):
     """What does this broker know of itself and the cluster?"""
 
     request: int
+    facts: bool = False  # also what it counts

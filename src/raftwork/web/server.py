@@ -1,7 +1,7 @@
-"""`python -m raftwork.web …`: the process that answers HTTP beside a broker.
+"""`python -m raftwork.web …`: the process that answers HTTP beside a broker, and the dashboard's.
 
-It ends as its standard input does: that is a pipe of the broker's, which ends with it however it
-dies. It yields to the broker (nice), and may not take much memory.
+The one beside a broker ends as its standard input does: that is a pipe of the broker's, which ends
+with it however it dies. It yields to the broker (nice), and may not take much memory.
 """
 
 from __future__ import annotations
@@ -14,64 +14,44 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-
 from raftwork.addresses import parse_address
-from raftwork.web.watch import Watch, now_ms
+from raftwork.broker.options import is_loopback
+from raftwork.client.app import App
+from raftwork.web.access import Rules, Tokens, TokensRefused
+from raftwork.web.application import application
+from raftwork.web.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from starlette.requests import Request
-
-    from raftwork.web.health import Check, Health
+    from starlette.applications import Starlette
 
 NICE: Final = 10
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 #: So many connections at once: more are refused with 503.
 CONNECTIONS_MAX: Final = 100
+#: For an answer of the leader, s: who looks at a page waits no longer.
+PATIENCE_S: Final = 5.0
 
 
-def application(watch: Watch) -> Starlette:
-    """All that is answered."""
+def serve(app: Starlette, listen: str) -> None:
+    """Answer at that address until this process is told to end."""
+    import uvicorn
 
-    def answering(ask: Callable[[Health, int], list[Check]]) -> Callable[[Request], JSONResponse]:
-        def answer(request: Request) -> JSONResponse:
-            with watch.lock:
-                checks = ask(watch.health, now_ms())
-            return respond(
-                checks,
-                only=request.path_params.get("check"),
-                exclude=request.query_params.getlist("exclude"),
-            )
-
-        return answer
-
-    livez = answering(lambda health, now: health.alive(now))
-    readyz = answering(lambda health, now: health.ready(now))
-    safe = answering(lambda health, _now: health.safe_to_stop())
-    return Starlette(
-        routes=[
-            Route("/livez", livez),
-            Route("/readyz", readyz),
-            Route("/readyz/{check}", readyz),
-            Route("/safe-to-stop", safe),
-        ]
+    host, port = parse_address(listen)
+    uvicorn.run(
+        app,
+        host=host.strip("[]"),
+        port=port,
+        log_level="warning",
+        log_config=None,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=1,
+        server_header=False,
+        # Who asks is who is connected: a header says so only where we are told to trust it.
+        proxy_headers=False,
     )
-
-
-def respond(
-    checks: Sequence[Check], *, only: str | None = None, exclude: Sequence[str] = ()
-) -> JSONResponse:
-    """200 if all that is asked for is well, else 503; each check with its reason."""
-    asked = [check for check in checks if check.name not in exclude and only in (None, check.name)]
-    if only is not None and not asked:
-        return JSONResponse({"error": f"there is no check {only}"}, status_code=404)
-    ok = all(check.ok for check in asked)
-    document = {"ok": ok, "checks": {check.name: check.why or "ok" for check in asked}}
-    return JSONResponse(document, status_code=200 if ok else 503)
 
 
 def _end_with_parent() -> None:
@@ -84,30 +64,31 @@ def _end_with_parent() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until the standard input ends."""
-    import uvicorn
-
     parser = argparse.ArgumentParser(prog="python -m raftwork.web", description=__doc__)
     parser.add_argument("--http", required=True, metavar="HOST:PORT")
     parser.add_argument("--name", required=True, help="of the broker")
     parser.add_argument("--brokers", required=True, help="addresses, the broker's own first")
     parser.add_argument("--data", required=True, help="its directory")
     parser.add_argument("--key", nargs=2, metavar="FILE", help="its key, and its access list")
+    parser.add_argument("--tokens", metavar="FILE", help="who may see the dashboard")
+    parser.add_argument("--app-key", metavar="FILE", help="the key with which it asks the leader")
     options = parser.parse_args(arguments)
-    host, port = parse_address(options.http)
     with suppress(OSError, ValueError):
         os.nice(NICE)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    brokers = options.brokers.split(",")
     keys = None if options.key is None else (options.key[0], options.key[1])
-    watch = Watch(options.name, options.brokers.split(","), options.data, keys)
+    watch = Watch(brokers, options.name, options.data, keys)
     watch.start()
-    uvicorn.run(
-        application(watch),
-        host=host.strip("[]"),
-        port=port,
-        log_level="warning",
-        limit_concurrency=CONNECTIONS_MAX,
-        timeout_keep_alive=5,
-        server_header=False,
-    )
+    app = None
+    if options.key is None or options.app_key is not None:
+        app = App(brokers, timeout=PATIENCE_S, key=options.app_key)
+    # Health is for whoever reaches the port; the dashboard is not.
+    shows_page = options.tokens is not None or is_loopback(options.http)
+    try:
+        rules = Rules(tokens=None if options.tokens is None else Tokens(options.tokens))
+    except TokensRefused as error:
+        sys.exit(str(error))
+    serve(application(watch, app, rules, shows_page=shows_page), options.http)
     sys.exit(1)  # it ends with its parent, else something was wrong

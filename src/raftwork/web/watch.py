@@ -1,22 +1,26 @@
-"""Asks a broker, and the others, once a second what they say of themselves, for all who ask us."""
+"""Asks every broker once a second what it says of itself, for all who ask us."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from raftwork.broker.access.access_list import read_access
-from raftwork.client.cluster_status import gather
+from raftwork.client.cluster_status import Answers, gather
 from raftwork.client.may_stop import by_name
+from raftwork.client.overview import Overview, overview
 from raftwork.errors import AccessListRefused, KeyRefused, RaftworkError
 from raftwork.keys import Key, read_key
 from raftwork.web.health import Health
+from raftwork.web.samples import Samples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from raftwork.messages import BrokerStatus
 
 #: Between two questions, and for an answer, s.
 EVERY_S: Final = 1.0
@@ -27,20 +31,46 @@ def now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the brokers said last."""
+
+    #: When, s since 1970.
+    at: float = 0.0
+    #: By name; None of one that does not answer.
+    statuses: Mapping[str, BrokerStatus | None] = field(default_factory=dict)
+    #: The same, judged.
+    overview: Overview = field(default_factory=lambda: overview({}))
+    #: Why nothing is known; empty if something is.
+    failure: str = ""
+    #: Of the disk that the own broker's directory is on; None if there is none.
+    free_bytes: int | None = None
+
+
 class Watch:
-    """A thread that keeps a Health up to date. Read it under `lock`."""
+    """A thread that asks. Read `seen`, which is replaced as a whole; the rest under `lock`."""
 
     def __init__(
-        self, name: str, brokers: Sequence[str], data: str, keys: tuple[str, str] | None = None
+        self,
+        brokers: Sequence[str],
+        name: str = "",
+        data: str = "",
+        keys: tuple[str, str] | None = None,
+        key: Key | None = None,
+        ask: Callable[..., Answers] = gather,
     ) -> None:
-        """`brokers` are addresses, the broker's own first; `data` is its directory.
+        """`brokers` are addresses; of a child of a broker that broker's own comes first.
 
-        `keys` are the broker's own key file, and its access list.
+        `name` and `data` are that broker's name and directory, and `keys` its key file and access
+        list; empty if there is none. Else `key` is who asks.
         """
+        self.name = name
         self.health = Health(name, now_ms())
+        self.samples = Samples()
+        self.seen = Seen()
         self.lock = threading.Lock()
-        self._keys, self._key = keys, None if keys is None else _read_key(*keys)
-        self._brokers, self._data = list(brokers), data
+        self._keys, self._key = keys, key if keys is None else _read_key(*keys)
+        self._brokers, self._data, self._gather = list(brokers), data, ask
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -65,14 +95,18 @@ class Watch:
                 self._key = _read_key(*self._keys)  # it may have been replaced
         except (AccessListRefused, KeyRefused):
             pass  # as the broker does with a list that cannot be read
+        failure = ""
         try:
-            answers = gather(self._brokers, EVERY_S, follow=True, key=self._key)
-            found = by_name(answers.statuses)
-        except RaftworkError:
-            found = {}  # it is not let in: nothing is known
-        free = _free_bytes(self._data)
+            answers = self._gather(self._brokers, EVERY_S, follow=True, key=self._key, facts=True)
+        except RaftworkError as error:
+            answers, failure = Answers(), str(error)  # it is not let in: nothing is known
+        free = _free_bytes(self._data) if self._data else None
+        judged = overview(answers.statuses, answers.failures)
+        seen = Seen(time.time(), by_name(answers.statuses), judged, failure, free)
         with self.lock:
-            self.health.look(found, free, now_ms())
+            self.seen = seen
+            self.health.look(seen.statuses, free, now_ms())
+            self.samples.add(seen.at, judged)
 
 
 def _read_key(key: str, access: str) -> Key:

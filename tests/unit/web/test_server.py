@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from raftwork.web.application import respond
 from raftwork.web.health import Check
-from raftwork.web.server import respond
 
 CHECKS = [Check("loop"), Check("leader", "it knows of no leader")]
 

@@ -149,6 +149,11 @@ class Generation:
         if wrote and self._full:
             self._promised.raise_to(meta.turn)
 
+    @property
+    def synced(self) -> bool:
+        """Whether the last commit reached the disk before it returned."""
+        return self._full
+
     def rollback(self) -> None:
         """Forget the open transaction, if there is one."""
         if self.connection.in_transaction:

@@ -7,6 +7,7 @@ from time import monotonic_ns
 
 import apsw
 
+from raftwork.broker.latencies import LatencyCounter
 from raftwork.broker.store.database import Opener
 from raftwork.broker.store.directory import Directory
 from raftwork.broker.store.files import DirectoryLock
@@ -69,6 +70,8 @@ class Store:
         self._prepared: tuple[Snapshot, int] | None = None
         #: How long all commits took, together.
         self.commit_ns = 0
+        #: How long each took that reached the disk.
+        self.fsyncs = LatencyCounter()
         self._closed = False
 
     def _mark_damaged(self, damage: StoreDamaged) -> None:
@@ -224,7 +227,10 @@ class Store:
         except Exception as error:
             self.guard.stop(error)
             raise
-        self.commit_ns += monotonic_ns() - began
+        took = monotonic_ns() - began
+        self.commit_ns += took
+        if self._live.synced:
+            self.fsyncs.add(took // 1_000)
 
     def rollback(self) -> None:
         """Forget the open transaction. Never raises: another error is on its way up."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--tasks", type=click.IntRange(min=20), default=2000, show_default=True, metavar="N")
 @click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
 def command(tasks: int, consensus: str) -> None:
-    """Kill the leader and a worker under load; count what was lost.
+    """Kill the leader and a worker; count what was lost.
 
     Three brokers and two workers run N tasks of 10 ms meanwhile. Everything runs in processes of
     its own in a temporary directory. Exits 1 if anything was lost, an outcome came twice, or a kill

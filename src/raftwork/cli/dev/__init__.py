@@ -105,7 +105,7 @@ def command(
     queues: str | None,
     watch: tuple[Path, ...],
 ) -> None:
-    """A broker, and a worker that edits restart, to try an App with.
+    """Try an App: a broker, and a worker that edits restart.
 
     The broker keeps its tasks in .raftwork/. What both log comes here, with names in front. Ctrl-C
     ends all; a second one does so at once.
@@ -116,7 +116,7 @@ def command(
     Example:
       raftwork dev tasks:app
     """
-    from raftwork.cli.dev.parts import broker, worker
+    from raftwork.cli.dev.parts import broker, dashboard, worker
     from raftwork.cli.dev.place import Place, Taken
     from raftwork.cli.dev.supervisor import Supervisor
 
@@ -126,7 +126,10 @@ def command(
             flags = ["--pool", pool]
             flags += ["--concurrency", str(concurrency)] if concurrency else []
             flags += ["--queues", queues] if queues else []
-            parts = broker(address, data), worker(app, address, flags)
+            shown = dashboard(address)
+            if shown:
+                _say(f"dashboard http://{shown}/")
+            parts = broker(address, data, shown), worker(app, address, flags)
             code = Supervisor(*parts, watched=watch or (Path(),), say=_say).run()
     except Taken as taken:
         raise click.ClickException(str(taken)) from None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from raftwork.addresses import parse_address
 from raftwork.cli.output import labelled
 
 #: The name of the broker, and of the worker, in `raftwork status`.
@@ -90,12 +94,29 @@ class Process:
             os.killpg(self._popen.pid, signal.SIGKILL)
 
 
-def broker(address: str, data: Path) -> Part:
-    """The one broker of the cluster."""
+def broker(address: str, data: Path, dashboard: str = "") -> Part:
+    """The one broker of the cluster; `dashboard` is where it is to be served, if anywhere."""
     where = ("--cluster", f"{NAME}={address}", "--data", str(data), "--readdress")
     # It is alone: there is nobody to wait for, neither as it starts nor as it ends.
     alone = ("--election-timeout", "0.3", "--hand-over-timeout", "0")
-    return Part("broker", "magenta", ["broker", "--name", NAME, *where, *alone], address)
+    shown = ("--http", dashboard) if dashboard else ()
+    return Part("broker", "magenta", ["broker", "--name", NAME, *where, *alone, *shown], address)
+
+
+#: From the broker's port to that of the dashboard: 7701 has 7780.
+_TO_DASHBOARD: Final = 79
+
+
+def dashboard(address: str) -> str:
+    """Where the dashboard is served; empty without `raftwork[web]`, or if that port is taken."""
+    if find_spec("uvicorn") is None:
+        return ""
+    port = parse_address(address)[1] + _TO_DASHBOARD
+    with socket.socket() as probe, suppress(OSError, OverflowError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return f"127.0.0.1:{port}"
+    return ""
 
 
 def worker(app: str, address: str, flags: list[str]) -> Part:

@@ -87,7 +87,7 @@ def test_attempts_that_failed_or_were_lost_are_kept_until_the_result_goes(driver
 def test_what_a_failed_attempt_left_for_a_tracer_comes_with_the_next(driver: Driver) -> None:
     def left() -> bytes:
         (task,) = driver.waiting()
-        about = driver.machine.about(task)
+        about = driver.machine.about([task]).get(task.seq)
         return b"" if about is None else about.trace
 
     driver.enqueue("a", spec=spec_of(retries=9))
@@ -109,7 +109,7 @@ def test_below_level_two_nothing_is_left_for_a_tracer() -> None:
     token = driver.start("a", spec=spec_of(retries=1))
     driver.apply(Fail(token, FAILURE, driver.now))
     (task,) = driver.waiting()
-    assert driver.machine.about(task) is None
+    assert driver.machine.about([task]) == {}
 
 
 def test_one_that_is_handed_back_unstarted_leaves_no_attempt(driver: Driver) -> None:

@@ -1,0 +1,121 @@
+"""What is answered to who changes something. Each is one request to the leader, or says which part
+of several was done."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from raftwork.client.cancelling import GRACE_S
+from raftwork.errors import ProtocolError, UnknownTask
+
+if TYPE_CHECKING:
+    from raftwork.web.api.endpoint import Asked
+    from raftwork.web.api.sight import Sight
+
+_SAMPLE: Final = 10
+_SCOPES: Final = ("ids", "name", "queue", "flow")
+
+
+def cancel(sight: Sight, asked: Asked) -> object:
+    """End tasks: those of these ids, of a name, a queue, or a flow."""
+    given = [scope for scope in _SCOPES if asked.texts(scope) or asked.text(scope)]
+    if len(given) != 1:
+        raise ValueError(f"give exactly one of {', '.join(_SCOPES)}, got {len(given)}")
+    grace = asked.number("grace")
+    done = sight.app.cancel(
+        ids=asked.texts("ids") or None,
+        name=asked.text("name") or None,
+        queue=asked.text("queue") or None,
+        flow=asked.text("flow") or None,
+        grace=GRACE_S if grace is None else grace,
+    )
+    return {"cancelled": done}
+
+
+def retry(sight: Sight, asked: Asked) -> object:
+    """Run dead tasks once more; one that was retried before is not made again.
+
+    `refused` says of those that could not be why: one is no longer kept, or is a flow's.
+    """
+    made: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for id_ in asked.texts("ids"):
+        try:
+            (run,) = sight.app.dead().retry(id_)
+        except (UnknownTask, ProtocolError) as error:
+            refused[id_] = str(error)
+        else:
+            made[id_] = run.id
+    return {"retried": made, "refused": refused}
+
+
+def pause_queue(sight: Sight, asked: Asked) -> object:
+    """Hand out nothing of a queue, for so long or until it is resumed."""
+    sight.app.queue(asked.text("queue")).pause(_until(asked))
+    return {"paused": asked.text("queue")}
+
+
+def resume_queue(sight: Sight, asked: Asked) -> object:
+    """Hand out its tasks again."""
+    sight.app.queue(asked.text("queue")).resume()
+    return {"resumed": asked.text("queue")}
+
+
+def purge_queue(sight: Sight, asked: Asked) -> object:
+    """Drop all that waits in a queue; with `preview` say what that would be."""
+    name = asked.text("queue")
+    if asked.flag("preview"):
+        found = sight.app.runs(queue=name, state="queued", limit=_SAMPLE)
+        queue = next((q for q in sight.seen.overview.queues if q.name == name), None)
+        return {
+            "would_purge": 0 if queue is None else queue.queued,
+            "sample": [{"id": info.id, "name": info.name} for info in found],
+        }
+    return {"purged": sight.app.queue(name).purge()}
+
+
+def drain_worker(sight: Sight, asked: Asked) -> object:
+    """Have a worker finish what runs, take nothing new and end."""
+    sight.app.drain(asked.text("worker"))
+    return {"draining": asked.text("worker")}
+
+
+def pause_schedule(sight: Sight, asked: Asked) -> object:
+    """Its ticks make no tasks any more."""
+    sight.app.schedules.pause(asked.text("id"))
+    return {"paused": asked.text("id")}
+
+
+def resume_schedule(sight: Sight, asked: Asked) -> object:
+    """Its ticks make tasks again."""
+    sight.app.schedules.resume(asked.text("id"), catchup=asked.flag("catchup"))
+    return {"resumed": asked.text("id")}
+
+
+def trigger_schedule(sight: Sight, asked: Asked) -> object:
+    """Make a task of it now."""
+    run = sight.app.schedules.trigger(asked.text("id"))
+    return {"id": None if run is None else run.id}
+
+
+def retry_flow(sight: Sight, asked: Asked) -> object:
+    """Run what has no value in a flow once more, as a new flow."""
+    return {"id": sight.app.flow(asked.text("id")).retry().id}
+
+
+def pause_limit(sight: Sight, asked: Asked) -> object:
+    """Hand out none of a limit's tasks, for so long or until it is resumed."""
+    sight.app.limits.pause(asked.text("limit"), _until(asked))
+    return {"paused": asked.text("limit")}
+
+
+def resume_limit(sight: Sight, asked: Asked) -> object:
+    """End a limit's pause."""
+    sight.app.limits.resume(asked.text("limit"))
+    return {"resumed": asked.text("limit")}
+
+
+def _until(asked: Asked) -> datetime | None:
+    seconds = asked.number("seconds")
+    return None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)

@@ -1,0 +1,99 @@
+"""Every address of the API. What is served, and what OpenAPI says of it, is made of this."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from raftwork.durations import DURATION_MAX_S
+from raftwork.web.access import Role
+from raftwork.web.api import acting, looking
+from raftwork.web.api.endpoint import Endpoint, Field
+
+_LIMIT: Final = Field("limit", "how many at most", int, least=1, most=looking.TASKS_MAX)
+_BEFORE: Final = Field("before", "the `before` of the page before", int, least=1)
+_ID: Final = Field("id", "an id", required=True)
+_IDS: Final = Field("ids", "ids of tasks", list, required=True)
+_QUEUE: Final = Field("queue", "the name of a queue", required=True)
+_LIMIT_NAME: Final = Field("limit", "the name of a limit", required=True)
+_SECONDS: Final = Field("seconds", "for how long; without it: until resumed", float, most=1e9)
+_CONTENTS: Final = Field(
+    "contents", "whether arguments and results are told, too", bool, default=True
+)
+_GRACE: Final = Field("grace", "seconds that code has to end", float, most=DURATION_MAX_S)
+_Q: Final = Field(
+    "q", "such as `state:failed name:mail.* queue:bulk tag:customer=7 since:1h error:Timeout`"
+)
+_V, _O, _A = Role.VIEWER, Role.OPERATOR, Role.ADMIN
+
+ENDPOINTS: Final = (
+    Endpoint("GET", "/me", _V, "Who asks, and what may be done.", looking.me, shared_s=0),
+    Endpoint("GET", "/overview", _V, "Is it well, what runs, who leads.", looking.overview),
+    Endpoint(
+        *("GET", "/history", _V, "The last hour: [time, ended/s, failed/s, queued, running]."),
+        *(looking.history, (Field("after", "seconds since 1970", float, most=1e11),)),
+    ),
+    Endpoint("GET", "/queues", _V, "Every queue.", looking.queues),
+    Endpoint("GET", "/scale/{queue}", _V, "Slots a queue could use.", looking.scale, (_QUEUE,)),
+    Endpoint("GET", "/workers", _V, "Every worker.", looking.workers),
+    Endpoint(
+        "GET", "/tasks", _V, "Search tasks, newest first.", looking.tasks, (_Q, _LIMIT, _BEFORE)
+    ),
+    # An id may be `..`, or have slashes: a browser would make another path of it.
+    Endpoint("GET", "/task", _V, "One task, and why it waits.", looking.task, (_ID, _CONTENTS)),
+    Endpoint(
+        *("GET", "/tasks/{id:path}", _V, "The same, by its path.", looking.task),
+        (_ID, _CONTENTS),
+    ),
+    Endpoint(
+        "GET", "/failures", _V, "Dead tasks by kind of error.", looking.failures, shared_s=3.0
+    ),
+    Endpoint(
+        *("GET", "/dead", _V, "Dead tasks, newest first.", looking.dead),
+        (Field("queue", "of this queue alone"), _LIMIT, _BEFORE),
+    ),
+    Endpoint("GET", "/schedules", _V, "Every schedule.", looking.schedules),
+    Endpoint("GET", "/schedule", _V, "One schedule, its next ticks.", looking.schedule, (_ID,)),
+    Endpoint("GET", "/flows", _V, "The newest flows.", looking.flows, (_LIMIT, _BEFORE)),
+    Endpoint("GET", "/flow", _V, "A flow's tasks.", looking.flow, (_ID,)),
+    Endpoint("GET", "/flows/{id:path}", _V, "The same, by its path.", looking.flow, (_ID,)),
+    Endpoint("GET", "/limits", _V, "Every limit.", looking.limits),
+    Endpoint("GET", "/cluster", _V, "Each broker, and the elections.", looking.cluster),
+    Endpoint(
+        *("POST", "/tasks/cancel", _O, "Cancel tasks.", acting.cancel),
+        (
+            Field("ids", "ids of tasks", list),
+            Field("name", "all of a name"),
+            Field("queue", "all of a queue"),
+            Field("flow", "all of a flow"),
+            _GRACE,
+        ),
+    ),
+    Endpoint("POST", "/dead/retry", _O, "Run dead tasks once more.", acting.retry, (_IDS,)),
+    Endpoint(
+        "POST", "/queues/pause", _O, "Pause a queue.", acting.pause_queue, (_QUEUE, _SECONDS)
+    ),
+    Endpoint("POST", "/queues/resume", _O, "Resume a queue.", acting.resume_queue, (_QUEUE,)),
+    Endpoint(
+        *("POST", "/queues/purge", _A, "Drop all that waits.", acting.purge_queue),
+        (_QUEUE, Field("preview", "say what it would drop, and drop nothing", bool)),
+    ),
+    Endpoint(
+        *("POST", "/workers/drain", _A, "Have a worker end.", acting.drain_worker),
+        (Field("worker", "its name", required=True),),
+    ),
+    Endpoint(
+        "POST", "/schedules/pause", _O, "Pause a schedule.", acting.pause_schedule, (_ID,)
+    ),
+    Endpoint(
+        *("POST", "/schedules/resume", _O, "Resume a schedule.", acting.resume_schedule),
+        (_ID, Field("catchup", "make up for the pause", bool)),
+    ),
+    Endpoint(
+        "POST", "/schedules/trigger", _O, "Make a task now.", acting.trigger_schedule, (_ID,)
+    ),
+    Endpoint("POST", "/flows/retry", _O, "Retry a flow.", acting.retry_flow, (_ID,)),
+    Endpoint(
+        "POST", "/limits/pause", _A, "Pause a limit.", acting.pause_limit, (_LIMIT_NAME, _SECONDS)
+    ),
+    Endpoint("POST", "/limits/resume", _A, "Resume a limit.", acting.resume_limit, (_LIMIT_NAME,)),
+)  # fmt: skip

@@ -1,0 +1,57 @@
+"""One answer for all who ask the same within a second: ten viewers cost what one does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Answers that are kept: the oldest goes.
+KEPT_MAX: Final = 256
+
+
+class _Kept:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.until = 0.0
+        self.value: object = None
+        self.error: Exception | None = None
+
+
+class Shared:
+    """By what was asked. Safe for several threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def answer(self, key: str, make: Callable[[], object], lasts_s: float) -> object:
+        """A value of `make`, up to `lasts_s` old. Who comes meanwhile waits for it, or its error.
+
+        So a leader that does not answer is waited for once, not by one after the other.
+        """
+        with self._lock:
+            kept = self._kept.setdefault(key, _Kept())
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT_MAX:
+                self._kept.popitem(last=False)
+        with kept.lock:
+            if self._clock() >= kept.until:
+                try:
+                    kept.value, kept.error = make(), None
+                except Exception as error:  # noqa: BLE001 - it is raised below, to all who wait
+                    kept.value, kept.error = None, error
+                kept.until = self._clock() + lasts_s
+            if kept.error is not None:
+                raise kept.error
+            return kept.value
+
+    def forget(self) -> None:
+        """Something was changed: who asks now is to see it."""
+        with self._lock:
+            self._kept.clear()

@@ -1,0 +1,40 @@
+"""What answers are made of: the App that asks the leader, and what all brokers said last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from raftwork.errors import RaftworkError
+
+if TYPE_CHECKING:
+    from raftwork.client.app import App
+    from raftwork.web.watch import Seen, Watch
+
+
+class NoApp(RaftworkError):
+    """This process has no key with which it could ask the leader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """For the answers of one process."""
+
+    watch: Watch
+    #: None: nothing but what brokers say of themselves can be asked for.
+    own_app: App | None
+
+    @property
+    def app(self) -> App:
+        """Asks the leader. Raises NoApp."""
+        if self.own_app is None:
+            raise NoApp(
+                "this process may not ask the leader: brokers want keys, and it was given none;"
+                " start the broker with --http-key, or `raftwork dashboard --key`"
+            )
+        return self.own_app
+
+    @property
+    def seen(self) -> Seen:
+        """What the brokers said last."""
+        return self.watch.seen

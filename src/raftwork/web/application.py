@@ -1,0 +1,172 @@
+"""All that this process answers: health, metrics, the API and the page.
+
+Health and metrics are for machines and need no token; everything else goes by the rules
+(access.py). What is served is of this package alone: no file that a request could name.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from raftwork.web.access import Forbidden, Rules
+from raftwork.web.api.serving import Api, refusal
+from raftwork.web.api.sight import Sight
+from raftwork.web.metrics import CONTENT_TYPE, Metrics
+from raftwork.web.watch import Watch, now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from raftwork.client.app import App
+    from raftwork.web.health import Check, Health
+
+#: Nothing from elsewhere, nothing inline, in no frame.
+POLICY: Final = (
+    "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self';"
+    " frame-ancestors 'none'"
+)
+_HEADERS: Final = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+class _Headers:
+    """Has every answer say what a browser may do with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def application(
+    watch: Watch, app: App | None = None, rules: Rules | None = None, *, shows_page: bool = True
+) -> Starlette:
+    """Of one process. With `shows_page` False there are health and metrics alone."""
+    rules = rules or Rules()
+    routes: list[BaseRoute] = [
+        *(_health(watch) if watch.name else ()),
+        Route("/metrics", _metrics(watch)),
+    ]
+    if shows_page:
+        routes.append(Mount("/api/v1", routes=Api(Sight(watch, app), rules).routes()))
+        routes += _page(rules)
+    if rules.root_path:  # a proxy may take it off, or pass it on
+        routes = [Mount(rules.root_path, routes=routes), *routes]
+    packed = Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
+    return Starlette(routes=routes, middleware=[Middleware(_Headers), packed])
+
+
+# ---- for machines -------------------------------------------------------------------------------
+
+
+def _health(watch: Watch) -> list[BaseRoute]:
+    def answering(ask: Callable[[Health, int], list[Check]]) -> Callable[[Request], Response]:
+        def answer(request: Request) -> Response:
+            with watch.lock:
+                checks = ask(watch.health, now_ms())
+            return respond(
+                checks,
+                only=request.path_params.get("check"),
+                exclude=request.query_params.getlist("exclude"),
+            )
+
+        return answer
+
+    readyz = answering(lambda health, now: health.ready(now))
+    return [
+        Route("/livez", answering(lambda health, now: health.alive(now))),
+        Route("/readyz", readyz),
+        Route("/readyz/{check}", readyz),
+        Route("/safe-to-stop", answering(lambda health, _now: health.safe_to_stop())),
+    ]
+
+
+def respond(
+    checks: Sequence[Check], *, only: str | None = None, exclude: Sequence[str] = ()
+) -> JSONResponse:
+    """200 if all that is asked for is well, else 503; each check with its reason."""
+    asked = [check for check in checks if check.name not in exclude and only in (None, check.name)]
+    if only is not None and not asked:
+        return JSONResponse({"error": f"there is no check {only}"}, status_code=404)
+    ok = all(check.ok for check in asked)
+    document = {"ok": ok, "checks": {check.name: check.why or "ok" for check in asked}}
+    return JSONResponse(document, status_code=200 if ok else 503)
+
+
+def _metrics(watch: Watch) -> Callable[[Request], Response]:
+    metrics = Metrics(watch)
+
+    def page(_request: Request) -> Response:
+        return Response(metrics.page(), headers={"Content-Type": CONTENT_TYPE})
+
+    return page
+
+
+# ---- for people ---------------------------------------------------------------------------------
+
+
+def static_files() -> dict[str, bytes]:
+    """Every file of the page, by its path below `static/`."""
+    found: dict[str, bytes] = {}
+    todo = [("", files("raftwork.web") / "static")]
+    while todo:
+        prefix, directory = todo.pop()
+        for each in directory.iterdir():
+            path = f"{prefix}{each.name}"
+            if each.is_dir():
+                todo.append((f"{path}/", each))
+            else:
+                found[path] = each.read_bytes()
+    return found
+
+
+def _page(rules: Rules) -> list[BaseRoute]:
+    known = static_files()
+
+    def _file(path: str, *, keep: bool) -> Response:
+        content = known.get(path)
+        kind = next((t for end, t in _TYPES.items() if path.endswith(end)), "text/plain")
+        if content is None:
+            return Response("there is no such file", 404, media_type="text/plain")
+        cached = "public, max-age=31536000, immutable" if keep else "no-cache"
+        return Response(content, headers={"Content-Type": kind, "Cache-Control": cached})
+
+    async def index(request: Request) -> Response:
+        try:
+            rules.visitor(request)
+        except Forbidden as error:
+            return refusal(error.status, error)
+        return _file("index.html", keep=False)
+
+    async def static(request: Request) -> Response:
+        path = request.path_params["path"]
+        return _file(path, keep=path.startswith("vendor/"))  # its name has its version
+
+    return [Route("/static/{path:path}", static), Route("/", index)]

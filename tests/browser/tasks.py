@@ -1,0 +1,31 @@
+"""What runs while somebody looks."""
+
+import time
+
+from raftwork import App, current
+
+app = App()
+
+
+@app.task(name="mail.send")
+def send(to: str) -> str:
+    time.sleep(0.02)
+    return f"sent to {to}"
+
+
+@app.task(name="reports.build")
+def build(pages: int) -> int:
+    for page in range(pages):
+        current().progress(page / pages, f"page {page} of {pages}")
+        time.sleep(0.5)
+    return pages
+
+
+@app.task(name="billing.charge")
+def charge(customer: str) -> None:
+    raise ValueError(f"no such customer: {customer!r}")
+
+
+@app.task(name="images.resize")
+def resize(name: str) -> str:
+    return name

@@ -1,0 +1,210 @@
+"""The dashboard in a real browser: how each page looks, what it lets through, and a failover."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+from urllib.request import urlretrieve
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from raftwork.web.access import sha256
+from tests.browser.browser import PHONE, WIDE, Browser
+from tests.browser.place import HOSTILE, Place, proxied
+
+#: The view, and what is on it once all is there.
+PAGES: dict[str, tuple[Callable[[Place], str], str]] = {
+    "tasks": (lambda _: "#/tasks", "mail.send"),
+    "task": (lambda p: f"#/task?id={p.ids['waiting']}", "Why it waits"),
+    "running": (lambda p: f"#/task?id={p.ids['running']}", "page "),
+    "failed": (lambda p: f"#/task?id={p.ids['failed']}", "Traceback"),
+    "queues": (lambda _: "#/queues", "no worker"),
+    "workers": (lambda _: "#/workers", "w1"),
+    "failures": (lambda _: "#/failures", "billing.charge"),
+    "schedules": (lambda _: "#/schedules", "nightly-report"),
+    "flows": (lambda _: "#/flows", "order-7"),
+    "flow": (lambda _: "#/flow?id=order-7", "tasks:"),
+    "limits": (lambda _: "#/limits", "stripe"),
+    "cluster": (lambda _: "#/cluster", "knows no leader"),
+    # Its charts begin with what the dashboard has seen by then.
+    "overview": (lambda _: "#/overview", "Ended a second"),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_in_the_light_in_the_dark_and_on_a_phone(
+    browser: Browser, place: Place, name: str
+) -> None:
+    view, text = PAGES[name]
+    browser.open(f"{place.url}/{view(place)}")
+    for look, theme, size in (
+        ("light", "light", WIDE),
+        ("dark", "dark", WIDE),
+        ("phone", "light", PHONE),
+    ):
+        browser.theme(theme)
+        browser.size(size)
+        browser.see(text)
+        if name == "overview":
+            browser.wait(lambda: browser.all("raftwork-chart canvas"), "the charts")
+        browser.shot(f"{name}-{look}")
+        assert browser.findings() == []
+        assert browser.sideways() <= 0
+    here = urlsplit(place.url).netloc
+    assert {urlsplit(url).netloc for url in browser.asked()} <= {here}
+
+
+def test_what_others_named_stays_text(browser: Browser, place: Place) -> None:
+    for view, text in (
+        (f"#/task?id={place.ids['hostile']}", HOSTILE),
+        ("#/tasks?q=state:queued", HOSTILE),
+        ("#/queues", "<b>odd</b> queue"),
+        (f"#/task?id={quote(HOSTILE)}", "no task has the id"),
+    ):
+        browser.open(f"{place.url}/{view}")
+        browser.see(text)
+        assert not browser.all("main img") and not browser.all("main b b")
+        assert browser.run("return window.owned") is None
+    browser.driver.get_log("browser")  # type: ignore[no-untyped-call] # an id that is none is a 404
+
+
+def test_a_task_is_cancelled_by_the_keyboard_alone(browser: Browser, place: Place) -> None:
+    run = place.app.named("mail.send", delay=3600).enqueue("nobody")
+    browser.open(f"{place.url}/#/task?id={run.id}")
+    browser.see("Why it waits")
+
+    def focused() -> str:
+        return str(browser.run("return document.activeElement.innerText"))
+
+    def tab_to(text: str) -> None:
+        for _ in range(60):
+            if focused() == text:
+                return
+            ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+        pytest.fail(f"no way to {text!r} by the keyboard, at last at {focused()!r}")
+
+    tab_to("Cancel the task")
+    ActionChains(browser.driver).send_keys(Keys.ENTER).perform()
+    browser.see("Cancel this task?")
+    browser.shot("dialog-light")
+    tab_to("Cancel the task")
+    ActionChains(browser.driver).send_keys(Keys.ENTER).perform()
+    browser.see("cancelled")
+    assert run.status() == "cancelled"
+
+
+def test_failures_of_a_kind_are_run_again(browser: Browser, place: Place) -> None:
+    browser.open(f"{place.url}/#/failures")
+    browser.see("billing.charge")
+    browser.all("summary")[0].click()
+    browser.wait(
+        lambda: [b for b in browser.all("main button") if b.text.startswith("Run all")],
+        "the button",
+    )[0].click()
+    browser.shot("failures-open-light")
+    browser.press("Run them", "dialog")
+    browser.see("were enqueued once more")
+    browser.see("retried")
+
+
+def test_a_queue_is_paused_and_a_purge_says_first_what_it_would_drop(
+    browser: Browser, place: Place
+) -> None:
+    browser.open(f"{place.url}/#/queues")
+    browser.see("bulk")
+    row = "tr:has(a[href*='bulk'])"
+    browser.press("Pause", row)
+    browser.press("Pause", "dialog")
+    browser.see("paused")
+    browser.press("Purge", row)
+    browser.see("31 tasks would be dropped, among them:")
+    browser.press("Back", "dialog")
+    browser.press("Resume", row)
+    browser.see("bulk goes on.")
+
+
+def test_a_broker_serves_the_same_beside_itself_with_its_metrics(
+    browser: Browser, place: Place
+) -> None:
+    browser.open(f"{place.beside_c}/")
+    browser.see("Ended a second")
+    browser.see("bulk")
+    page = Path(urlretrieve(f"{place.beside_c}/metrics")[0]).read_text()
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    own = {sample.labels["broker"] for sample in families["raftwork_fsync_seconds"].samples}
+    assert own == {"c"}
+    assert families["process_resident_memory_bytes"].samples[0].value > 10_000_000
+    waiting = {
+        sample.labels["queue"]: sample.value
+        for sample in families["raftwork_queue_tasks"].samples
+        if sample.labels["state"] == "queued"
+    }
+    assert waiting["bulk"] == 31
+
+
+def test_behind_a_proxy_with_a_prefix_all_of_it_works(browser: Browser, place: Place) -> None:
+    with proxied(place.url, "/some/where") as url:
+        browser.open(f"{url}/")
+        browser.see("Ended a second")
+        browser.open(f"{url}/#/queues")
+        browser.see("bulk")
+        browser.press("Pause", "tr:has(a[href*='mail'])")
+        browser.press("Pause", "dialog")
+        browser.see("mail is paused.")
+        browser.press("Resume", "tr:has(a[href*='mail'])")
+        browser.see("mail goes on.")
+        paths = {urlsplit(asked).path for asked in browser.asked()}
+        assert all(path.startswith("/some/where/") for path in paths), paths
+        browser.open("about:blank")
+
+
+def test_a_viewer_logs_in_and_sees_no_contents_and_no_buttons(
+    browser: Browser, place: Place, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"viewer {sha256('v')} vera\noperator {sha256('o')} otto\n")
+    url = place.dashboard("with-tokens", "--token-file", str(file))
+    task = f"{url}/#/task?id={place.ids['waiting']}"
+    for token, name in (("v", "vera"), ("o", "otto")):
+        browser.open(task)
+        browser.see("Log in")
+        if token == "v":
+            browser.shot("login-light")
+            assert browser.findings() == []
+        browser.all("input[name=token]")[0].send_keys(token + Keys.ENTER)
+        browser.see(name)
+        browser.see("Why it waits")
+        sees = token == "o"
+        assert ("later" in browser.text()) is sees
+        assert ("Cancel the task" in browser.text()) is sees
+        browser.press(name)
+        browser.see("Log in")
+    browser.driver.get_log("browser")  # type: ignore[no-untyped-call] # 401 before each login
+    place.cluster.children["with-tokens"].stop(20)
+
+
+def test_a_killed_leader_is_replaced_on_the_open_page_without_a_reload(
+    browser: Browser, place: Place
+) -> None:
+    old = place.leader
+    browser.open(f"{place.url}/#/cluster")
+    browser.see(f"{old} leads")
+    browser.run("window.stayed = true")
+    place.cluster.children[old].kill()
+    began = time.monotonic()
+
+    def led_by_another() -> bool:
+        names = [each.text for each in browser.all("#leader")]
+        return bool(names) and names[0] != old
+
+    browser.wait(led_by_another, "the new leader")
+    took = time.monotonic() - began
+    assert took < 5.0
+    assert browser.run("return window.stayed") is True
+    browser.see("unreachable")
+    browser.shot("failover-light")
+    place.cluster.start_broker(old)
+    browser.wait(lambda: "unreachable" not in browser.text(), "the old one")

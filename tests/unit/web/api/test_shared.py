@@ -1,0 +1,72 @@
+"""One answer for all who ask the same at once."""
+
+import threading
+from itertools import count
+
+import pytest
+
+from raftwork.web.api.shared import KEPT_MAX, Shared
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_was_answered_just_now_is_answered_again() -> None:
+    clock, numbers = Clock(), count()
+    shared = Shared(clock)
+
+    def ask(key: str = "x") -> object:
+        return shared.answer(key, lambda: next(numbers), 1.0)
+
+    assert [ask(), ask(), ask("y")] == [0, 0, 1]
+    clock.now = 1.0
+    assert ask() == 2
+    shared.forget()
+    assert ask() == 3
+
+
+def test_an_error_is_shared_too() -> None:
+    """Else each of ten who wait for a leader would wait for those before it, too."""
+    shared, asked = Shared(Clock()), count()
+
+    def fail() -> object:
+        next(asked)
+        raise TimeoutError("no leader")
+
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            shared.answer("x", fail, 1.0)
+    assert next(asked) == 1
+
+
+def test_who_comes_meanwhile_waits_for_the_same_answer() -> None:
+    shared, numbers = Shared(), count()
+    begun, go_on, found = threading.Event(), threading.Event(), list[object]()
+
+    def slowly() -> object:
+        begun.set()
+        go_on.wait(10)
+        return next(numbers)
+
+    threads = [
+        threading.Thread(target=lambda: found.append(shared.answer("x", slowly, 60.0)))
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(10)
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert found == [0] * 5
+
+
+def test_only_so_many_answers_are_kept() -> None:
+    shared = Shared(Clock())
+    for n in range(KEPT_MAX + 50):
+        shared.answer(str(n), lambda: n, 1.0)  # noqa: B023 - called at once
+    assert len(shared._kept) == KEPT_MAX

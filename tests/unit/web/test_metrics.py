@@ -1,0 +1,137 @@
+"""`/metrics`: what is on the page, that others can read it, and that what is shipped names it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from raftwork.messages import QueueStatus
+from raftwork.web import metrics
+from raftwork.web.metrics import Metrics, described
+from tests.unit.web.seen import QUEUES, status, watch
+from tools import grafana
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = [
+    ROOT / "deploy/prometheus/rules.yml",
+    ROOT / "deploy/prometheus/alerts.yml",
+    ROOT / "deploy/grafana/raftwork.json",
+]
+
+
+def samples(made: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text = made.page().decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return f"raftwork_{name}", frozenset(labels.items())
+
+
+def test_the_page_says_what_a_broker_says_and_the_reference_parser_reads_it() -> None:
+    found = samples(Metrics(watch("a")))
+    assert found[key("broker_role", broker="a", role="leader")] == 1
+    assert found[key("broker_role", broker="a", role="follower")] == 0
+    assert found[key("broker_epoch", broker="a")] == 3
+    assert found[key("elections_total", broker="a", outcome="timeout")] == 3
+    assert found[key("leaderless_seconds_total", broker="a")] == 1.5
+    assert found[key("peer_lag_entries", broker="a", peer="b")] == 7
+    assert found[key("peer_connected", broker="a", peer="c")] == 1
+    assert found[key("apply_backlog_entries", broker="a")] == 2
+    assert found[key("build_info", broker="a", version="0.3.0", consensus="raft")] == 1
+    assert found[key("queue_tasks", queue="default", state="queued")] == 4
+    assert found[key("tasks_finished_total", queue="default", outcome="lost")] == 1
+    assert found[key("tasks_enqueued_total", queue="default")] == 4 + 2 + 10 + 3 + 1 + 2
+    assert found[key("slots_wanted", queue="default")] == 6
+    assert found[key("slots_busy", queue="default")] == 2
+    assert found[key("queue_tasks", queue=QUEUES[1].name, state="queued")] == 1
+    assert not [name for name, labels in found if ("broker", "b") in labels]
+
+
+def test_buckets_add_up_and_a_histogram_has_its_sum_and_count() -> None:
+    found = samples(Metrics(watch("a")))
+    assert found[key("fsync_seconds_bucket", broker="a", le="0.002")] == 0
+    assert found[key("fsync_seconds_bucket", broker="a", le="0.004")] == 90
+    assert found[key("fsync_seconds_bucket", broker="a", le="0.008")] == 99
+    assert found[key("fsync_seconds_bucket", broker="a", le="+Inf")] == 100
+    assert found[key("fsync_seconds_count", broker="a")] == 100
+    assert found[key("fsync_seconds_sum", broker="a")] == 0.5
+
+
+def test_a_dashboard_tells_of_every_broker_and_of_those_that_are_silent() -> None:
+    found = samples(Metrics(watch(without="c")))
+    assert [found[key("broker_up", broker=name)] for name in "abc"] == [1, 1, 0]
+    assert found[key("broker_active", broker="b")] == 0
+
+
+def test_the_process_that_is_measured_is_the_brokers() -> None:
+    """Its pid is 1 here; there is one of that number, which is not this process."""
+    text = Metrics(watch("a")).page().decode()
+    assert "raftwork_broker_up" in text
+    assert "process_start_time_seconds" in text
+
+
+def test_a_broker_of_an_older_release_counts_nothing_and_hides_nothing() -> None:
+    found = samples(Metrics(watch("a", a=status("a")._replace(facts=None))))
+    assert found[key("broker_active", broker="a")] == 1
+    assert key("log_bytes", broker="a") not in found
+
+
+def test_a_thousand_queues_are_two_hundred_and_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "QUEUES_MAX", 3)
+    many = [QueueStatus(f"q{n}", 1, 0, 0, 0, 0) for n in range(10)]
+    found = samples(Metrics(watch("a", a=status("a")._replace(queues=many))))
+    waiting = {
+        dict(labels)["queue"]: value
+        for (name, labels), value in found.items()
+        if name == "raftwork_queue_tasks" and ("state", "queued") in labels
+    }
+    assert waiting == {"q0": 1, "q1": 1, "q2": 1, "other": 7}
+
+
+def names() -> set[str]:
+    """As queries name them."""
+    found = set()
+    for each in described():
+        found.add(each.name)
+        if each.kind == "histogram":
+            found |= {f"{each.name}_{part}" for part in ("bucket", "sum", "count")}
+    return found
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_every_name_in_what_is_shipped_exists(file: Path) -> None:
+    text = file.read_text()
+    used = set(re.findall(r"\braftwork_[a-z0-9_]+", text))
+    assert used
+    assert used <= names(), used - names()
+    recorded = set(re.findall(r"record: (\S+)", SHIPPED[0].read_text()))
+    assert set(re.findall(r"\braftwork:[a-z0-9_:]+", text)) <= recorded
+
+
+def test_counters_are_named_as_such_and_the_page_has_all_of_them() -> None:
+    for each in described():
+        assert each.name.endswith("_total") == (each.kind == "counter"), each.name
+        assert each.help.endswith(".")
+    page = Metrics(watch()).page().decode()
+    absent = [each.name for each in described() if f"# TYPE {each.name} " not in page]
+    assert absent == ["raftwork_disk_free_bytes"]  # of a broker of this machine alone
+
+
+def test_the_docs_say_what_each_metric_and_each_alert_is() -> None:
+    text = (ROOT / "docs/metrics.md").read_text()
+    assert not [each.name for each in described() if f"`{each.name}`" not in text]
+    alerts = re.findall(r"alert: (\w+)", SHIPPED[1].read_text())
+    assert len(alerts) > 5
+    assert not [alert for alert in alerts if f"`{alert}`" not in text]
+
+
+def test_grafanas_file_is_what_the_script_makes() -> None:
+    assert grafana.FILE.read_text() == grafana.text()
+    assert len({p["id"] for p in json.loads(grafana.text())["panels"]}) > 10
