@@ -94,6 +94,7 @@ _ENDED: Final = {
 _FLOW_ENDED: Final = {
     State.SUCCEEDED: EventKind.FLOW_FINISHED,
     State.FAILED: EventKind.FLOW_FAILED,
+    State.LOST: EventKind.FLOW_FAILED,
     State.CANCELLED: EventKind.FLOW_CANCELLED,
 }
 _EXPIRED: Final = f"{CancelReason.EXPIRED}: "

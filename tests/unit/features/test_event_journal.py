@@ -156,6 +156,14 @@ def test_a_flow_begins_and_ends_and_so_do_its_tasks(driver: Driver) -> None:
     assert kinds(events) == ["assigned", "failed", "dead", "flow_failed"]
 
 
+def test_a_flow_whose_task_is_lost_for_good_has_failed(driver: Driver) -> None:
+    once = encode_spec(Spec("m.f", "default", at_most_once=True))
+    happened(driver, grow(driver, task(), value_of(0), specs=[once]), Assign(WORKER, [2]))
+    events = happened(driver, Lose([(1, True)], Loss("w1")))
+    assert kinds(events) == ["worker_lost", "lost", "dead", "flow_failed"]
+    assert events[-1].text.startswith("WorkerLost: w1 vanished while it ran it")
+
+
 def test_every_kind_has_a_word_and_only_ends_end() -> None:
     assert {kind.name for kind in ENDS} == {"FINISHED", "FAILED", "LOST", "CANCELLED", "EXPIRED"}
     assert EventKind(9_999) is EventKind.OTHER
