@@ -228,6 +228,12 @@ def rows_of(spec: bytes, tasks: Columns, level: int) -> list[Row]:
     return list(zip(tasks.ids, crcs, tasks.payloads, keys, extras))  # noqa: B905
 
 
+def checksum_before(spec: bytes, row: Row) -> int:
+    """Of a task that was stored below LEVEL_OPTIONS, when its headers were among its contents."""
+    _, _, payload, key, extras = row
+    return contents_crc(crc32(spec), payload, key, extras, LEVEL_OPTIONS - 1)
+
+
 def contents_crc(
     start: int, payload: bytes, key: str, extras: Extras | None, level: int = LEVEL_OPTIONS
 ) -> int:
