@@ -46,8 +46,10 @@ _SMALL = 64 * 1024
 #: For heads alone: values may run code of their own, which may pack, too.
 _header = msgpack.Packer()
 _Packer = msgpack.Packer  # `msgpack.packb` makes one, too, and takes three times as long
-# It bounds every announced length by the frame's own: a lying header buys no memory.
-_unpack = partial(msgpack.unpackb, raw=False, use_list=True, strict_map_key=False)
+# It bounds every announced length by the frame's own: a lying header buys no memory. A timestamp is
+# read as a float: as objects, thousands with one hash can be made, and a map with such keys in a
+# frame of 64 KiB would hold up a broker for more than a second.
+_unpack = partial(msgpack.unpackb, raw=False, use_list=True, strict_map_key=False, timestamp=1)
 
 T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
 R = TypeVar("R", bound=type[tuple])  # type: ignore[type-arg]
@@ -128,7 +130,6 @@ def _limits() -> dict[str, Any]:
         "list_hook": counted,
         "object_hook": counted,
         "ext_hook": counted,
-        "timestamp": 1,  # a float: no objects for them either
         # No record has a map, and keys that collide would take seconds to store.
         "max_map_len": 0,
     }

@@ -39,6 +39,13 @@ def test_a_large_frame_has_no_maps() -> None:
         to_broker.decode(pack([3, {float(2**n): n for n in range(1000)}, bytes(100_000)]))
 
 
+def test_timestamps_are_floats_as_thousands_of_objects_may_have_one_hash() -> None:
+    packed = msgpack.packb({msgpack.Timestamp(1, 500_000_000): msgpack.Timestamp(2, 0)})
+    for read in (unpack, unpack_frame):
+        ((key, value),) = read(packed).items()  # type: ignore[attr-defined]
+        assert (type(key), key, type(value), value) == (float, 1.5, float, 2.0)
+
+
 def test_as_many_as_ours_may_have_pass() -> None:
     assert len(unpack_frame(pack([[]] * (CONTAINERS_MAX - 1)))) == CONTAINERS_MAX - 1  # type: ignore[arg-type]
     batch = pack([[str(n), b"x" * 100] for n in range(10_001)])

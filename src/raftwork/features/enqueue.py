@@ -39,6 +39,7 @@ from raftwork.features.task_batch import (
     Row,
     check_level,
     check_order,
+    checksum_before,
     checksums,
     is_ordinary,
     payloads_of,
@@ -134,8 +135,8 @@ def check_room(ledger: "Ledger", name: str, payloads: Sequence[bytes]) -> None:
         check_fits(queue, tasks, sum(map(len, payloads)))
 
 
-def new_rows(ledger: "Ledger", rows: Sequence[Row]) -> list[Row]:
-    """The rows with ids that are not known yet, each id once.
+def new_rows(ledger: "Ledger", spec: bytes, rows: Sequence[Row]) -> list[Row]:
+    """The rows of a batch with this packed Spec whose ids are not known yet, each id once.
 
     Raises ProtocolError if an id is known, or given twice, with other contents.
     """
@@ -146,7 +147,7 @@ def new_rows(ledger: "Ledger", rows: Sequence[Row]) -> list[Row]:
         if task not in known:
             known[task] = crc
             new.append(row)
-        elif known[task] != crc:
+        elif known[task] != crc and known[task] != checksum_before(spec, row):
             raise ProtocolError(f"task id {task!r} is already used, with other contents")
     return new
 
@@ -180,7 +181,7 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
         check_room(ledger, read.queue, columns.payloads)
     except QueueFull:
         # Asking again for what is stored already must not fail because the queue filled up since.
-        if new := new_rows(ledger, rows_of(spec, columns, ledger.level)):
+        if new := new_rows(ledger, spec, rows_of(spec, columns, ledger.level)):
             planned = unique_keys.plan(ledger, read, new)
             if not unique_keys.refused(read, planned):
                 check_planned(ledger, read, planned)
@@ -195,7 +196,7 @@ def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
     # Asked of every batch, and nearly all are new: one look tells.
     if not tasks.ids or ledger.db.execute(_IS_KNOWN, (tasks.ids[0],)).fetchone() is None:
         return False
-    return not new_rows(ledger, rows_of(spec, tasks, ledger.level))
+    return not new_rows(ledger, spec, rows_of(spec, tasks, ledger.level))
 
 
 class _Batch:
@@ -297,7 +298,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
             ledger, command, spec, rows_of(command.spec, columns, ledger.level), effects
         )
     if not _insert_all(ledger, spec, command.spec, columns):
-        rows = new_rows(ledger, rows_of(command.spec, columns, ledger.level))
+        rows = new_rows(ledger, command.spec, rows_of(command.spec, columns, ledger.level))
         if not rows:
             return None
         check_room(ledger, spec.queue, payloads_of(rows))
@@ -325,7 +326,7 @@ def admit_others(
     """Put new tasks in that are not ordinary ones: capabilities have a say in each."""
     # No attempt was made later than now, whatever a client says: sums of it stay within bounds.
     command = command._replace(created=min(command.created, ledger.time))
-    planned = unique_keys.plan(ledger, spec, new_rows(ledger, rows))
+    planned = unique_keys.plan(ledger, spec, new_rows(ledger, command.spec, rows))
     existing = unique_keys.answer(ledger, rows, planned)
     if unique_keys.refused(spec, planned):
         return Done(existing=existing)

@@ -10,6 +10,7 @@ that an older one does not, it notes from a level of the cluster on that the old
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,7 +19,7 @@ from raftwork.features.task_row import CANCELLING
 from raftwork.messages import CancelReason, State, decode_spec, failure_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from raftwork.broker.machine.state import Running
     from raftwork.features.settle import Verdict
@@ -94,6 +95,7 @@ _ENDED: Final = {
 _FLOW_ENDED: Final = {
     State.SUCCEEDED: EventKind.FLOW_FINISHED,
     State.FAILED: EventKind.FLOW_FAILED,
+    State.LOST: EventKind.FLOW_FAILED,
     State.CANCELLED: EventKind.FLOW_CANCELLED,
 }
 _EXPIRED: Final = f"{CancelReason.EXPIRED}: "
@@ -121,22 +123,26 @@ class Happened(NamedTuple):
 
 
 class Journal:
-    """The events of the entry that is being applied, in the order in which they came about."""
+    """The events of the entry that is being applied, in the order in which they came about.
+
+    Here it is only put down what happened; it is told in `drain`, once the entry is applied. So an
+    error in that is a gap in the events, and stops no replica.
+    """
 
     def __init__(self) -> None:
         #: Whether anybody keeps them.
         self.on = False
-        self._events: list[Happened] = []
+        self._noted: list[Callable[[], Iterable[Happened]]] = []
 
     def drain(self) -> Sequence[Happened]:
         """Those since the last time."""
-        events, self._events = self._events, []
-        return events
+        noted, self._noted = self._noted, []
+        return [event for tell in noted for event in tell()]
 
     def note(self, event: Happened) -> None:
         """This happened."""
         if self.on:
-            self._events.append(event)
+            self._noted.append(lambda: (event,))
 
     def entered(self, queue: str, name: str, ids: Sequence[str], due: int = 0) -> None:
         """New tasks are there."""
@@ -145,32 +151,24 @@ class Journal:
     def assigned(self, runs: Sequence[Running]) -> None:
         """These were handed out."""
         if self.on:
-            self._of_runs(EventKind.ASSIGNED, runs)
+            self._noted.append(partial(_of_runs, EventKind.ASSIGNED, runs))
 
     def settled(
         self, state: State, verdicts: Sequence[Verdict], times_ms: Mapping[int, int]
     ) -> None:
         """These ran and have their outcomes; of some it is known for how long their code ran."""
-        if not self.on:
-            return
-        if state is State.SUCCEEDED:
-            self._of_runs(EventKind.FINISHED, [run for run, _ in verdicts], times_ms)
-            return
-        for run, data in verdicts:
-            kind, text = _ending(state, data)
-            self._of_runs(kind, [run], times_ms, text=text)
+        if self.on:
+            self._noted.append(partial(_settled, state, verdicts, dict(times_ms)))
 
     def ended_unstarted(self, queue: str, name: str, id_: str, state: State, data: bytes) -> None:
         """A task has its outcome without having run."""
         if self.on:
-            kind, text = _ending(state, data)
-            self._events.append(Happened(kind, [id_], queue, name, text=text))
+            self._noted.append(partial(_ended_unstarted, queue, name, id_, state, data))
 
     def flow_ended(self, id_: str, state: State, data: bytes) -> None:
         """A flow has its outcome."""
         if self.on:
-            text = "" if state is State.SUCCEEDED else failure_head(data, TEXT_MAX)
-            self._events.append(Happened(_FLOW_ENDED[state], [id_], text=text))
+            self._noted.append(partial(_flow_ended, id_, state, data))
 
     def goes_on(
         self, kind: EventKind, runs: Iterable[Running], due: int = 0, text: str = ""
@@ -178,23 +176,46 @@ class Journal:
         """The attempts are over; the tasks are not, but for those that were asked to end."""
         if self.on:
             left = [run for run in runs if not run.flags & CANCELLING]
-            self._of_runs(kind, left, due=due, text=text[:TEXT_MAX])
+            self._noted.append(partial(_of_runs, kind, left, due=due, text=text[:TEXT_MAX]))
 
-    def _of_runs(
-        self,
-        kind: EventKind,
-        runs: Sequence[Running],
-        times_ms: Mapping[int, int] | None = None,
-        *,
-        due: int = 0,
-        text: str = "",
-    ) -> None:
-        for (queue, spec, worker, attempt), alike in groupby(runs, _alike):
-            some = list(alike)
-            times = [times_ms.get(run.token, 0) for run in some] if times_ms else ()
-            ids = [run.id for run in some]
-            name = decode_spec(spec).name
-            self._events.append(Happened(kind, ids, queue, name, worker, attempt, due, text, times))
+
+def _of_runs(
+    kind: EventKind,
+    runs: Sequence[Running],
+    times_ms: Mapping[int, int] | None = None,
+    *,
+    due: int = 0,
+    text: str = "",
+) -> Iterator[Happened]:
+    for (queue, spec, worker, attempt), alike in groupby(runs, _alike):
+        some = list(alike)
+        times = [times_ms.get(run.token, 0) for run in some] if times_ms else ()
+        ids = [run.id for run in some]
+        name = decode_spec(spec).name
+        yield Happened(kind, ids, queue, name, worker, attempt, due, text, times)
+
+
+def _settled(
+    state: State, verdicts: Sequence[Verdict], times_ms: Mapping[int, int]
+) -> Iterator[Happened]:
+    if state is State.SUCCEEDED:
+        yield from _of_runs(EventKind.FINISHED, [run for run, _ in verdicts], times_ms)
+        return
+    for run, data in verdicts:
+        kind, text = _ending(state, data)
+        yield from _of_runs(kind, [run], times_ms, text=text)
+
+
+def _ended_unstarted(
+    queue: str, name: str, id_: str, state: State, data: bytes
+) -> Iterator[Happened]:
+    kind, text = _ending(state, data)
+    yield Happened(kind, [id_], queue, name, text=text)
+
+
+def _flow_ended(id_: str, state: State, data: bytes) -> Iterator[Happened]:
+    text = "" if state is State.SUCCEEDED else failure_head(data, TEXT_MAX)
+    yield Happened(_FLOW_ENDED[state], [id_], text=text)
 
 
 def _ending(state: State, data: bytes) -> tuple[EventKind, str]:

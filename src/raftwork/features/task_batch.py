@@ -23,7 +23,7 @@ from raftwork.messages import (
     Spec,
     decode_spec_strictly,
 )
-from raftwork.wire import pack, record_check, size_of_head, unpack, unpack_frame
+from raftwork.wire import pack, record_check, size_of_head, unpack_frame
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
@@ -40,11 +40,10 @@ TAG_LENGTH_MAX = 128
 #: The year 2286: later than any task is meant for, and far from the end of numbers.
 AT_MAX_MS = 10**13
 NO_EXTRAS = Extras()
-#: What a call says besides its arguments is read up to this size: headers are half of that, and a
-#: map whose keys collide would take seconds.
-_BESIDES_BYTES_MAX = 16 * 1024
 #: How the payload of a call begins: an array of two; of three if it says more than its arguments.
 _ARGUMENTS, _WITH_BESIDES = b"\x92", b"\x93"
+#: How that begins if it is headers and nothing else: a dict of one entry, and the entry's key.
+_HEADERS = b"\x81\xa7headers"
 read_extras = cast("Callable[[object], Extras]", record_check(Extras, strict=True))
 
 _LEVEL_TWO_FIELDS = Spec._fields.index("delay")
@@ -229,6 +228,12 @@ def rows_of(spec: bytes, tasks: Columns, level: int) -> list[Row]:
     return list(zip(tasks.ids, crcs, tasks.payloads, keys, extras))  # noqa: B905
 
 
+def checksum_before(spec: bytes, row: Row) -> int:
+    """Of a task that was stored below LEVEL_OPTIONS, when its headers were among its contents."""
+    _, _, payload, key, extras = row
+    return contents_crc(crc32(spec), payload, key, extras, LEVEL_OPTIONS - 1)
+
+
 def contents_crc(
     start: int, payload: bytes, key: str, extras: Extras | None, level: int = LEVEL_OPTIONS
 ) -> int:
@@ -246,10 +251,9 @@ def _call(payload: bytes) -> bytes:
         return payload
     try:
         end = size_of_head(payload, 2)
-        if len(payload) - end <= _BESIDES_BYTES_MAX:
-            match unpack(payload[end:]):
-                case {"headers": _, **others} if not others:
-                    return _ARGUMENTS + payload[1:end]
+        # Not read: every replica does this, and a map whose keys collide can take a minute.
+        if payload.startswith(_HEADERS, end) and size_of_head(payload, 3) == len(payload):
+            return _ARGUMENTS + payload[1:end]
     except BadMessage:  # its worker will say so
         pass
     return payload

@@ -75,8 +75,9 @@ def unpack_value(data: bytes | memoryview) -> object:
 
 def _unpack(data: bytes | memoryview, hook: Callable[[int, bytes], object]) -> object:
     try:
+        # No objects for timestamps (wire.py): replicas read templates of up to a mebibyte.
         value: object = msgpack.unpackb(
-            data, raw=False, use_list=True, strict_map_key=False, ext_hook=hook
+            data, raw=False, use_list=True, strict_map_key=False, timestamp=1, ext_hook=hook
         )
     except CannotDecrypt:
         raise

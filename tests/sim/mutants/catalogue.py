@@ -271,8 +271,8 @@ MACHINE = (
     _mutant(
         "contents of a known id not compared",
         f"{_FEATURES}.enqueue:new_rows",
-        "elif known[task] != crc:",
-        "elif False:",
+        "elif known[task] != crc and",
+        "elif False and",
         fast=True,
     ),
     _mutant(

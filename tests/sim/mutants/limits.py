@@ -41,20 +41,20 @@ LIMITS = (
     _mutant(
         "repeated batch refused by a full queue",
         f"{_FEATURES}.enqueue:check",
-        "if new := new_rows(ledger, rows_of(spec, columns, ledger.level)):",
+        "if new := new_rows(ledger, spec, rows_of(spec, columns, ledger.level)):",
         "if new := rows_of(spec, columns, ledger.level):",
         seeds=100,
     ),
     _mutant(
         "batch taken for known by its first task",
         f"{_FEATURES}.enqueue:stored",
-        "return not new_rows(ledger, rows_of(spec, tasks, ledger.level))",
+        "return not new_rows(ledger, spec, rows_of(spec, tasks, ledger.level))",
         "return True",
     ),
     _mutant(
         "batch taken for known with whatever contents",
         f"{_FEATURES}.enqueue:stored",
-        "return not new_rows(ledger, rows_of(spec, tasks, ledger.level))",
+        "return not new_rows(ledger, spec, rows_of(spec, tasks, ledger.level))",
         "return len(ledger.checksums(tasks.ids)) == len(tasks.ids)",
     ),
     _mutant(

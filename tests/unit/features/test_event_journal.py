@@ -3,6 +3,7 @@
 import pytest
 
 from raftwork.broker.machine.commands import Assign, Expire, Fail, Finish, Lose, Release, Tick
+from raftwork.features import event_journal
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.dead_letters import Retry
 from raftwork.features.event_journal import ENDS, EventKind, Happened
@@ -154,6 +155,30 @@ def test_a_flow_begins_and_ends_and_so_do_its_tasks(driver: Driver) -> None:
     happened(driver, grow(driver, task(), value_of(0), id="g"))
     events = happened(driver, Assign(WORKER, [seq_of(driver, "g/1")]), Fail(3, FAILURE, 0))
     assert kinds(events) == ["assigned", "failed", "dead", "flow_failed"]
+
+
+def test_a_flow_whose_task_is_lost_for_good_has_failed(driver: Driver) -> None:
+    once = encode_spec(Spec("m.f", "default", at_most_once=True))
+    happened(driver, grow(driver, task(), value_of(0), specs=[once]), Assign(WORKER, [2]))
+    events = happened(driver, Lose([(1, True)], Loss("w1")))
+    assert kinds(events) == ["worker_lost", "lost", "dead", "flow_failed"]
+    assert events[-1].text.startswith("WorkerLost: w1 vanished while it ran it")
+
+
+def test_what_cannot_be_told_stops_no_replica(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise KeyError("broken")
+
+    driver.apply(driver.put("a"), Assign(WORKER, [1]))
+    driver.machine.state.journal.drain()
+    monkeypatch.setattr(event_journal, "failure_head", broken)
+    driver.effects(Fail(1, FAILURE, 0, final=True))
+    with pytest.raises(KeyError):
+        driver.machine.state.journal.drain()
+    monkeypatch.undo()
+    assert kinds(happened(driver, driver.put("b"))) == ["enqueued"]
 
 
 def test_every_kind_has_a_word_and_only_ends_end() -> None:

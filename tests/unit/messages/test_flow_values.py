@@ -37,3 +37,9 @@ def test_dicts_stand_as_they_came_or_are_refused(depth: int) -> None:
             joined(template, {})
     else:
         assert joined(template, {}) == template
+
+
+def test_a_timestamp_in_a_template_is_a_float() -> None:
+    """Replicas read templates, and a map whose keys all have one hash would take them minutes."""
+    template = msgpack.packb([{msgpack.Timestamp(1, 500_000_000): 1}])
+    assert joined(template, {}) == msgpack.packb([{1.5: 1}])

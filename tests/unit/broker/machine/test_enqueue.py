@@ -15,6 +15,7 @@ from raftwork.errors import (
 from raftwork.features.effects import Done, EnqueuedAndAssigned, Queued
 from raftwork.features.enqueue import Admit, check
 from raftwork.features.enqueue import Admit as Enqueue
+from raftwork.features.upgrade import Raise
 from raftwork.messages import (
     BATCH_BYTES_MAX,
     BATCH_TASKS_MAX,
@@ -138,6 +139,8 @@ OTHERS = [
     CALL,
     pack([[1], {"x": [2]}, {"headers": {}}]),
     pack([[1], {"x": [2]}, {"headers": {"traceparent": "2", "tracestate": "z"}}]),
+    pack([[1], {"x": [2]}, {"headers": {"x": "y" * 20_000}}]),
+    b"\x93" + CALL[1:] + b"\x81\xa7headers\x81\xa1x\xa1\xff",  # no text: nobody reads it here
 ]
 
 
@@ -164,7 +167,7 @@ def test_the_same_call_with_other_headers_is_the_same_call(driver: Driver, keyed
         b"\x93\xc0\xc0" + b"\x91" * 5_000,
         b"\x93" + b"\x91" * 5_000,
         pack([[], {}, {"headers": {}, "map": "star"}]),
-        pack([[], {}, {"headers": {"x": "y" * 20_000}}]),
+        b"\x93\x90\x80\x81\xa7headers" + b"\x91" * 5_000,
         pack([[], {}, {b"headers": {}}]),
         pack([[], {}, {"headers": {}}]) + b"more",
     ],
@@ -182,6 +185,17 @@ def test_below_level_two_headers_are_contents_as_replicas_of_then_take_them() ->
     driver.enqueue("a", payload=TRACED)
     assert driver.enqueue("a", payload=TRACED) == []
     assert driver.refusal(driver.put("a", payload=CALL)).code is Code.PROTOCOL
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
+def test_what_was_stored_below_level_two_is_the_same_call_above_it(keyed: bool) -> None:
+    """A client whose answer was lost asks again after the raise."""
+    driver = Driver(level=LEVELS.most - 1)
+    row = ["a", TRACED, "key"] if keyed else ["a", TRACED]
+    driver.apply(driver.put("a")._replace(tasks=pack([row])))
+    driver.apply(Raise(LEVELS.most, "later"))
+    assert driver.effects(driver.put("a")._replace(tasks=pack([row]))) == []
+    assert driver.refusal(driver.put("a", payload=pack([[1], {}]))).code is Code.PROTOCOL
 
 
 def test_an_id_twice_in_a_batch_is_one_task(driver: Driver) -> None:
