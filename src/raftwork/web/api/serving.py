@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -23,7 +24,7 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
 )
-from raftwork.web.access import COOKIE, Forbidden, Rules, require_own_page
+from raftwork.web.access import COOKIE, Forbidden, Rules, by_tls, require_own_page
 from raftwork.web.api.catalogue import ENDPOINTS
 from raftwork.web.api.endpoint import BODY_BYTES_MAX, TEXT_MAX, Asked, Endpoint
 from raftwork.web.api.openapi import document
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
+
+#: For the whole of a body, s.
+BODY_S: Final = 10.0
 
 log = logging.getLogger("raftwork.web")
 
@@ -135,7 +139,7 @@ class Api:
             token,
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=by_tls(request),
             max_age=30 * 86_400,
             path=self._rules.root_path or "/",
         )
@@ -175,10 +179,14 @@ def refusal(status: int, error: Exception) -> Response:
 async def _body(request: Request) -> object:
     """What was sent, in JSON. Raises Forbidden, ValueError."""
     taken = b""
-    async for part in request.stream():
-        taken += part
-        if len(taken) > BODY_BYTES_MAX:
-            raise Forbidden(f"a body may have {BODY_BYTES_MAX} bytes, this has more", 413)
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                taken += part
+                if len(taken) > BODY_BYTES_MAX:
+                    raise Forbidden(f"a body may have {BODY_BYTES_MAX} bytes, this has more", 413)
+    except TimeoutError:
+        raise Forbidden(f"the body had not come after {BODY_S:g} s", 408) from None
     try:
         return json.loads(taken or b"{}")
     except (ValueError, RecursionError):
