@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+#: A longer integer is told in hexadecimal: Python writes no decimal of more than 4,300 digits.
+_INT_BITS_MAX: Final = 10_000
 #: For the whole of a body, s.
 BODY_S: Final = 10.0
 
@@ -194,11 +196,15 @@ async def _body(request: Request) -> object:
 
 
 def encode(value: object) -> bytes:
-    """As JSON; bytes are `{"$bytes": "<base64>"}`, and what is no number is its name."""
+    """As JSON; bytes are `{"$bytes": "<base64>"}`, and what JSON has not is told as Python has it.
+
+    What a task returns is anything, and must not keep people from its page.
+    """
     try:
-        text = json.dumps(value, default=_other, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_finite(value), default=_other, ensure_ascii=False)
+        try:
+            text = json.dumps(value, default=_other, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError):
+            text = json.dumps(_plain(value), default=_other, ensure_ascii=False)
     except RecursionError:
         text = json.dumps({"error": "RaftworkError", "text": "this is nested too deeply"})
     return text.encode(errors="replace")
@@ -210,15 +216,21 @@ def _other(value: object) -> object:
     return repr(value)
 
 
-def _finite(value: object) -> object:
-    """JSON has neither infinity nor NaN."""
+def _plain(value: object) -> object:
+    """JSON has no infinity, no NaN and no keys but texts, and Python writes no endless numbers."""
     if isinstance(value, float) and not -1e308 <= value <= 1e308:
         return repr(value)
+    if isinstance(value, int) and value.bit_length() > _INT_BITS_MAX:
+        return hex(value)
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {_key(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_plain(each) for each in value]
     return value
+
+
+def _key(name: object) -> str:
+    return str(_plain(name) if isinstance(name, int) else name)
 
 
 def _json(content: object, status: int = 200) -> Response:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
 import pytest
@@ -486,6 +487,26 @@ def test_values_that_json_has_not_are_told_all_the_same(
     answer = local.get("/api/v1/task", params={"id": task["id"]})
     told = json.loads(answer.text, parse_constant=lambda name: pytest.fail(name))
     assert told["contents"]["args"] == ["nan", {"$bytes": "AP8="}, "\u2028</script>"]
+
+
+def _nested(depth: int, inside: object) -> object:
+    for _ in range(depth):
+        inside = [inside]
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({(1, 2): float("inf"), b"k": 1, "s": 2}, {"(1, 2)": "inf", "b'k'": 1, "s": 2}),
+        ([10**5_000], [hex(10**5_000)]),
+        ({10**5_000: 1}, {hex(10**5_000): 1}),
+        (_nested(100_000, float("nan")), {"error": "RaftworkError", "text": ANY}),
+        ([float("nan"), _nested(900, 1)], ANY),
+    ],
+)
+def test_no_result_of_a_task_breaks_its_page(value: object, told: object) -> None:
+    assert json.loads(serving.encode(value)) == told
 
 
 def test_a_visitor_has_the_name_that_the_file_has(tokens: Tokens) -> None:
