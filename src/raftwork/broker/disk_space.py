@@ -32,7 +32,7 @@ class DiskSpace:
         """Without a reserve this broker is never low."""
         self._name, self._reserve = name, reserve_bytes
         self._rooms: dict[str, tuple[DiskRoom, int] | None] = dict.fromkeys((name, *names))
-        #: Of this broker.
+        #: Of this broker; it has room until it has looked, and without a reserve it never looks.
         self.room = DiskRoom()
         #: Why no new work is taken, for people; empty while it is.
         self.shortage = ""
@@ -54,6 +54,7 @@ class DiskSpace:
             name: said[0] if said is not None and now - said[1] < FRESH_MS else None
             for name, said in self._rooms.items()
         }
+        fresh[self._name] = self.room
         low = {name: room for name, room in fresh.items() if room is not None and room.low}
         if not low:
             return ""

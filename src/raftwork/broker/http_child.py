@@ -67,7 +67,7 @@ class HttpChild:
     def _start(self) -> subprocess.Popen[bytes]:
         config = self._config
         rest = [address for name, address in config.cluster.items() if name != config.name]
-        command = [sys.executable, "-m", "raftwork.web", "--http", config.http]
+        command = [sys.executable, "-P", "-m", "raftwork.web", "--http", config.http]
         command += ["--name", config.name, "--data", str(config.data)]
         command += ["--brokers", ",".join([config.reached, *rest])]
         if config.key is not None:

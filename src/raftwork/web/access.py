@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import re
 import threading
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.requests import Request
+
+log = logging.getLogger("raftwork.web")
 
 COOKIE: Final = "raftwork_token"
 #: Our own header, which a form of another site cannot send.
@@ -113,9 +116,11 @@ class Tokens:
                 self._stamp = stamp
                 try:
                     self._known = read_tokens(self._path)
-                except TokensRefused:
+                except TokensRefused as error:
                     if stamp is None:
                         self._known = {}  # the file is gone: nobody is let in by it
+                    now = "as they were" if self._known else "good for nothing"
+                    log.warning("the tokens are %s: %s", now, error)
             digest, found = sha256(token), None
             for known, visitor in self._known.items():  # all of them: time tells nothing
                 if hmac.compare_digest(known, digest):
@@ -162,8 +167,8 @@ class Rules:
         return Visitor("local", Role.ADMIN)
 
     def _by_proxy(self, request: Request) -> Visitor | None:
-        name = request.headers.get(self.auth_header, "") if self.auth_header else ""
-        if not name or request.client is None:
+        names = request.headers.getlist(self.auth_header) if self.auth_header else []
+        if not any(names) or request.client is None:
             return None
         try:
             peer = ip_address(request.client.host)
@@ -171,7 +176,12 @@ class Rules:
             return None
         if not any(peer in network for network in self.trust):
             return None
-        return Visitor(name[:255], self.auth_role)
+        if len(names) > 1:  # the first would be what the visitor sent
+            raise Forbidden(
+                f"{self.auth_header} is in this request {len(names)} times: the proxy is to replace"
+                " what visitors send, not to add to it"
+            )
+        return Visitor(names[0][:255], self.auth_role)
 
     def require(self, visitor: Visitor | None, least: Role, *, changes: bool) -> Visitor:
         """The visitor, who may do it. Raises Forbidden."""
@@ -192,6 +202,12 @@ def bearer(request: Request) -> str:
     """The token that it sends itself; empty if it sends none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def by_tls(request: Request) -> bool:
+    """Whether the browser that sends it speaks TLS, if only with a proxy before this process."""
+    origin = request.headers.get("origin", "")
+    return request.url.scheme == "https" or origin.lower().startswith("https://")
 
 
 def require_own_page(request: Request) -> None:

@@ -22,7 +22,7 @@ from raftwork.web.metrics import CONTENT_TYPE, Metrics
 from raftwork.web.watch import Watch, now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -87,8 +87,12 @@ def application(
 
 
 def _health(watch: Watch) -> list[BaseRoute]:
-    def answering(ask: Callable[[Health, int], list[Check]]) -> Callable[[Request], Response]:
-        def answer(request: Request) -> Response:
+    def answering(
+        ask: Callable[[Health, int], list[Check]],
+    ) -> Callable[[Request], Awaitable[Response]]:
+        # In the loop itself: all threads may be taken by people who wait for a leader, and whoever
+        # has no answer from here restarts the broker.
+        async def answer(request: Request) -> Response:
             with watch.lock:
                 checks = ask(watch.health, now_ms())
             return respond(

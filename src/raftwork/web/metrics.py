@@ -254,7 +254,8 @@ def _bounded(queues: Sequence[QueueStatus]) -> Sequence[QueueStatus]:
     """The first ones by name; all others together."""
     if len(queues) <= QUEUES_MAX:
         return queues
-    ordered = sorted(queues, key=lambda queue: queue.name)
+    # One that is called `other` is of these: two series of one name would be read as one of them.
+    ordered = sorted(queues, key=lambda queue: (queue.name == "other", queue.name))
     kept, rest = ordered[:QUEUES_MAX], ordered[QUEUES_MAX:]
     counts = ("queued", "running", "succeeded", "failed", "lost", "bytes")
     more = ("scheduled", "blocked", "cancelled")

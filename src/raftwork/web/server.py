@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from raftwork import logs
 from raftwork.addresses import parse_address
 from raftwork.broker.options import is_loopback
 from raftwork.client.app import App
@@ -38,11 +39,14 @@ def serve(app: Starlette, listen: str) -> None:
     """Answer at that address until this process is told to end."""
     import uvicorn
 
+    from raftwork.web.connections import Connection
+
     host, port = parse_address(listen)
     uvicorn.run(
         app,
         host=host.strip("[]"),
         port=port,
+        http=Connection,
         log_level="warning",
         log_config=None,
         limit_concurrency=CONNECTIONS_MAX,
@@ -52,6 +56,13 @@ def serve(app: Starlette, listen: str) -> None:
         # Who asks is who is connected: a header says so only where we are told to trust it.
         proxy_headers=False,
     )
+
+
+def start_logging() -> None:
+    """Have what is logged written as the broker's own log is, by the same environment."""
+    level = os.environ.get("RAFTWORK_LOG_LEVEL", "").lower()
+    form = os.environ.get("RAFTWORK_LOG_FORMAT", "").lower()
+    logs.start(level if level in logs.LEVELS else "info", form if form in logs.FORMATS else "text")
 
 
 def _end_with_parent() -> None:
@@ -73,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", metavar="FILE", help="who may see the dashboard")
     parser.add_argument("--app-key", metavar="FILE", help="the key with which it asks the leader")
     options = parser.parse_args(arguments)
+    start_logging()
     with suppress(OSError, ValueError):
         os.nice(NICE)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))

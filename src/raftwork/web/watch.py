@@ -98,15 +98,21 @@ class Watch:
         failure = ""
         try:
             answers = self._gather(self._brokers, EVERY_S, follow=True, key=self._key, facts=True)
-        except RaftworkError as error:
-            answers, failure = Answers(), str(error)  # it is not let in: nothing is known
+            judged = overview(answers.statuses, answers.failures)
+        except Exception as error:  # noqa: BLE001 - without this thread a broker looks dead for good
+            answers, judged, failure = Answers(), overview({}), _why(error)  # nothing is known
         free = _free_bytes(self._data) if self._data else None
-        judged = overview(answers.statuses, answers.failures)
         seen = Seen(time.time(), by_name(answers.statuses), judged, failure, free)
         with self.lock:
             self.seen = seen
             self.health.look(seen.statuses, free, now_ms())
             self.samples.add(seen.at, judged)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, RaftworkError):
+        return str(error)  # such as: it is not let in
+    return f"the brokers could not be asked: {type(error).__name__} {error}".rstrip()
 
 
 def _read_key(key: str, access: str) -> Key:

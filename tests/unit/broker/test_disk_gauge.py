@@ -83,6 +83,16 @@ def test_ballast_is_kept_while_there_is_room_and_given_up_when_there_is_none(
     assert not drop_ballast(tmp_path)
 
 
+def test_ballast_that_was_not_finished_is_made_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that was killed just then would have none, and never make it."""
+    monkeypatch.setattr(ballast, "BALLAST_BYTES", 64 * 1024)
+    (tmp_path / NAME).touch()
+    keep_ballast(tmp_path)
+    assert (tmp_path / NAME).stat().st_blocks * 512 >= 64 * 1024
+
+
 def test_a_disk_that_cannot_be_asked_says_nothing(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "gone") is None
     keep_ballast(tmp_path / "gone")

@@ -45,6 +45,16 @@ def test_new_work_is_refused_while_no_majority_has_room_and_the_text_says_both_n
     assert not space.shortage
 
 
+def test_a_broker_without_a_reserve_has_room_by_its_own_word() -> None:
+    """It never looks, and must not take itself for one that cannot be asked."""
+    space = DiskSpace("a", ("a", "b", "c"))
+    space.heard("b", LOW, 0)
+    space.heard("c", ROOM, 0)
+    assert not space.shortage
+    space.heard("c", LOW, 1)
+    assert "cannot be asked" not in space.shortage
+
+
 def test_a_broker_that_is_not_heard_stores_nothing() -> None:
     assert "; c cannot be asked" in three(b=LOW, c=None).shortage
     assert not three(b=ROOM, c=None).shortage

@@ -98,3 +98,16 @@ def test_it_asks_the_broker_where_this_machine_reaches_it() -> None:
         one.tend(0)
         (command,) = spawn.commands
         assert command[command.index("--brokers") + 1] == f"{at},127.0.0.1:1"
+
+
+def test_nothing_of_the_directory_that_a_broker_was_started_in_is_run(tmp_path: Path) -> None:
+    """It may be anybody's, or have a module that is called like one of Python's."""
+    (tmp_path / "argparse.py").write_text("raise SystemExit(7)")
+    one, spawn, _ = child()
+    one.tend(0)
+    command = spawn.commands[0]
+    program = command[: command.index("raftwork.web") + 1]
+    ended = subprocess.run(
+        [*program, "--help"], cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr

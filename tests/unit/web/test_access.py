@@ -48,3 +48,18 @@ def test_a_token_that_is_taken_out_lets_nobody_in_any_more(tmp_path: Path) -> No
     assert tokens.visitor("v")
     file.unlink()
     assert tokens.visitor("v") is None
+
+
+def test_a_change_that_cannot_be_read_is_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever takes a token out, and slips, must not think that it is out."""
+    file = tmp_path / "tokens"
+    file.write_text(f"admin {sha256('a')}\n")
+    tokens = Tokens(str(file))
+    file.write_text("# gone\nadmim x\n")
+    assert tokens.visitor("a")
+    assert tokens.visitor("a")
+    assert [r.getMessage().partition(" a line is")[0] for r in caplog.records] == [
+        f"the tokens are as they were: {file}:2:"
+    ]

@@ -95,6 +95,15 @@ def test_a_thousand_queues_are_two_hundred_and_the_others(monkeypatch: pytest.Mo
     assert waiting == {"q0": 1, "q1": 1, "q2": 1, "other": 7}
 
 
+def test_a_queue_that_is_called_other_is_in_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One series twice: Prometheus would take one of them, and say nothing."""
+    monkeypatch.setattr(metrics, "QUEUES_MAX", 2)
+    many = [QueueStatus(name, 1, 0, 0, 0, 0) for name in ("other", "p", "q", "r")]
+    page = Metrics(watch("a", a=status("a")._replace(queues=many))).page().decode()
+    said = [line for line in page.splitlines() if line.startswith("raftwork_queue_bytes{")]
+    assert [line.partition('"')[2].partition('"')[0] for line in said] == ["p", "q", "other"]
+
+
 def names() -> set[str]:
     """As queries name them."""
     found = set()

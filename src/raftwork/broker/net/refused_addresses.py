@@ -8,6 +8,7 @@ shut out: an honest program at the same address gets in with some patience.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
 WINDOW_MS: Final = 1_000
@@ -32,13 +33,14 @@ class RefusedAddresses:
 
     @property
     def slowed(self) -> tuple[str, ...]:
-        """The addresses, in order."""
+        """The addresses, in order; of IPv6 the first of each /64 network."""
         return tuple(sorted(self._until))
 
     def refused(self, address: str) -> None:
         """A handshake from there was refused."""
-        if address in self._counts or len(self._counts) < _COUNTED_MAX:
-            self._counts[address] = self._counts.get(address, 0) + 1
+        place = _place(address)
+        if place and (place in self._counts or len(self._counts) < _COUNTED_MAX):
+            self._counts[place] = self._counts.get(place, 0) + 1
 
     def tend(self, now: int) -> dict[str, int] | None:
         """Look whether a window is over; None unless other addresses are slowed from now on.
@@ -61,3 +63,18 @@ class RefusedAddresses:
                     begins[address] = count
         self._counts = {}
         return begins if self._until.keys() != before else None
+
+
+def _place(text: str) -> str:
+    """What the kernel is told of that address; empty for what is none.
+
+    Of IPv6 it is the /64 network, as in the filter: who has one has an address for each attempt.
+    """
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""  # libzmq has none of a connection that was closed at once
+    if isinstance(address, IPv4Address):
+        return str(address)
+    network = IPv6Network((address, 64), strict=False)
+    return str(address.ipv4_mapped or network.network_address)

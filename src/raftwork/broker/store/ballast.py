@@ -25,10 +25,10 @@ def free_bytes(directory: Path) -> int | None:
 def keep_ballast(directory: Path) -> None:
     """Make the file, if it is not there. Where there is no room, or no such call, there is none."""
     path = directory / NAME
-    if path.exists():
-        return
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        if path.exists() and path.stat().st_size >= BALLAST_BYTES:
+            return  # else it was not finished
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, BALLAST_BYTES)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -23,7 +24,7 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
 )
-from raftwork.web.access import COOKIE, Forbidden, Rules, require_own_page
+from raftwork.web.access import COOKIE, Forbidden, Rules, by_tls, require_own_page
 from raftwork.web.api.catalogue import ENDPOINTS
 from raftwork.web.api.endpoint import BODY_BYTES_MAX, TEXT_MAX, Asked, Endpoint
 from raftwork.web.api.openapi import document
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
+
+#: A longer integer is told in hexadecimal: Python writes no decimal of more than 4,300 digits.
+_INT_BITS_MAX: Final = 10_000
+#: For the whole of a body, s.
+BODY_S: Final = 10.0
 
 log = logging.getLogger("raftwork.web")
 
@@ -135,7 +141,7 @@ class Api:
             token,
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=by_tls(request),
             max_age=30 * 86_400,
             path=self._rules.root_path or "/",
         )
@@ -175,10 +181,14 @@ def refusal(status: int, error: Exception) -> Response:
 async def _body(request: Request) -> object:
     """What was sent, in JSON. Raises Forbidden, ValueError."""
     taken = b""
-    async for part in request.stream():
-        taken += part
-        if len(taken) > BODY_BYTES_MAX:
-            raise Forbidden(f"a body may have {BODY_BYTES_MAX} bytes, this has more", 413)
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                taken += part
+                if len(taken) > BODY_BYTES_MAX:
+                    raise Forbidden(f"a body may have {BODY_BYTES_MAX} bytes, this has more", 413)
+    except TimeoutError:
+        raise Forbidden(f"the body had not come after {BODY_S:g} s", 408) from None
     try:
         return json.loads(taken or b"{}")
     except (ValueError, RecursionError):
@@ -186,11 +196,15 @@ async def _body(request: Request) -> object:
 
 
 def encode(value: object) -> bytes:
-    """As JSON; bytes are `{"$bytes": "<base64>"}`, and what is no number is its name."""
+    """As JSON; bytes are `{"$bytes": "<base64>"}`, and what JSON has not is told as Python has it.
+
+    What a task returns is anything, and must not keep people from its page.
+    """
     try:
-        text = json.dumps(value, default=_other, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_finite(value), default=_other, ensure_ascii=False)
+        try:
+            text = json.dumps(value, default=_other, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError):
+            text = json.dumps(_plain(value), default=_other, ensure_ascii=False)
     except RecursionError:
         text = json.dumps({"error": "RaftworkError", "text": "this is nested too deeply"})
     return text.encode(errors="replace")
@@ -202,15 +216,21 @@ def _other(value: object) -> object:
     return repr(value)
 
 
-def _finite(value: object) -> object:
-    """JSON has neither infinity nor NaN."""
+def _plain(value: object) -> object:
+    """JSON has no infinity, no NaN and no keys but texts, and Python writes no endless numbers."""
     if isinstance(value, float) and not -1e308 <= value <= 1e308:
         return repr(value)
+    if isinstance(value, int) and value.bit_length() > _INT_BITS_MAX:
+        return hex(value)
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {_key(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_plain(each) for each in value]
     return value
+
+
+def _key(name: object) -> str:
+    return str(_plain(name) if isinstance(name, int) else name)
 
 
 def _json(content: object, status: int = 200) -> Response:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: Answers that are kept: the oldest goes.
 KEPT_MAX: Final = 256
+#: Of all of these together: a task's contents alone may have megabytes.
+KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class _Kept:
@@ -20,6 +22,11 @@ class _Kept:
         self.until = 0.0
         self.value: object = None
         self.error: Exception | None = None
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.value) if isinstance(self.value, bytes) else 0
 
 
 class Shared:
@@ -47,9 +54,18 @@ class Shared:
                 except Exception as error:  # noqa: BLE001 - it is raised below, to all who wait
                     kept.value, kept.error = None, error
                 kept.until = self._clock() + lasts_s
+                self._make_room(key, kept)
             if kept.error is not None:
                 raise kept.error
             return kept.value
+
+    def _make_room(self, key: str, made: _Kept) -> None:
+        with self._lock:
+            if made.size > KEPT_BYTES_MAX and self._kept.get(key) is made:
+                del self._kept[key]
+            too_many = sum(kept.size for kept in self._kept.values()) - KEPT_BYTES_MAX
+            while too_many > 0:
+                too_many -= self._kept.popitem(last=False)[1].size
 
     def forget(self) -> None:
         """Something was changed: who asks now is to see it."""

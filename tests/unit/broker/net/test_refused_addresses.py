@@ -54,6 +54,25 @@ def test_what_is_kept_of_addresses_is_bounded() -> None:
     assert len(known.slowed) == SLOWED_MAX
 
 
+def test_addresses_of_one_network_count_together() -> None:
+    """Whoever has a /64 of IPv6 has a new address for each attempt, and the kernel drops by /64."""
+    known = RefusedAddresses()
+    known.tend(0)
+    for number in range(REFUSED_MAX + 1):
+        known.refused(f"2001:db8::{number:x}")
+        known.refused(f"::ffff:10.0.0.{number % 2}")
+    assert known.tend(WINDOW_MS) == {"2001:db8::": REFUSED_MAX + 1}
+    assert known.slowed == ("2001:db8::",)
+
+
+def test_what_is_no_address_is_nobodys() -> None:
+    """libzmq has none of a connection that is closed already, and that must end no broker."""
+    known = RefusedAddresses()
+    known.tend(0)
+    refuse(known, "", REFUSED_MAX + 1)
+    assert known.tend(WINDOW_MS) is None
+
+
 def _tries(at: tuple[str, int], source: str, count: int) -> int:
     """How many of so many attempts to connect are let in at once."""
     let_in = 0

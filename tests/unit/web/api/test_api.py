@@ -1,17 +1,21 @@
 """The API over a cluster in this process: what it answers, to whom, and what it refuses."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from raftwork import App
 from raftwork.testing.virtual_app import VirtualApp, installed
 from raftwork.web.access import Role, Rules, Tokens, Visitor, networks, sha256
+from raftwork.web.api import serving
 from raftwork.web.api.catalogue import ENDPOINTS
 from raftwork.web.api.endpoint import BODY_BYTES_MAX
 from raftwork.web.application import POLICY, application
@@ -238,6 +242,24 @@ def test_a_body_that_cannot_be_meant_is_refused(
     assert text in answer.json()["text"]
 
 
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's, too: to log in takes no token."""
+    monkeypatch.setattr(serving, "BODY_S", 0.05)
+
+    async def post() -> int:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.sleep(30)
+
+        transport = httpx.ASGITransport(application(watch()))
+        async with httpx.AsyncClient(transport=transport, base_url=HOST) as here:
+            sent = OURS | {"Content-Type": "application/json"}
+            asked = here.post("/api/v1/session", content=parts(), headers=sent)
+            return (await asyncio.wait_for(asked, 4)).status_code
+
+    assert asyncio.run(post()) == 408
+
+
 def test_a_list_of_ids_has_a_bound(local: TestClient) -> None:
     answer = local.post("/api/v1/dead/retry", json={"ids": ["x"] * 1_001}, headers=OURS)
     assert answer.json()["text"] == "ids must have 1 to 1000 texts, got 1001"
@@ -361,6 +383,27 @@ def test_a_login_is_a_cookie_that_no_script_reads(world: VirtualApp, tokens: Tok
     assert here.get("/queue/api/v1/me").status_code == 401
 
 
+@pytest.mark.parametrize(("origin", "secure"), [(HOST, False), ("https://q.example", True)])
+def test_the_cookie_of_a_page_with_tls_is_sent_with_tls_alone(
+    world: VirtualApp, tokens: Tokens, origin: str, secure: bool
+) -> None:
+    """Also behind a proxy: to this process everything comes without."""
+    here = client(Rules(tokens=tokens))
+    sent = OURS | {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
+    answer = here.post("/api/v1/session", json={"token": "viewer"}, headers=sent)
+    assert ("Secure" in answer.headers["set-cookie"]) is secure
+
+
+def test_a_name_that_comes_twice_is_nobodys(world: VirtualApp) -> None:
+    """A proxy that adds its header leaves one that the visitor sent in front of it."""
+    rules = Rules(auth_header="X-User", auth_role=Role.ADMIN, trust=networks("10.0.0.5"))
+    served = application(watch(), app, rules)
+    here = TestClient(served, base_url="http://q.example", client=("10.0.0.5", 1))
+    said = [("X-User", "root"), ("X-User", "zoe")]
+    answer = here.get("/api/v1/me", headers=said)
+    assert (answer.status_code, answer.json()["error"]) == (403, "Forbidden")
+
+
 def test_a_name_in_a_header_is_believed_from_the_proxy_alone(world: VirtualApp) -> None:
     def asks(trust: str) -> int:
         rules = Rules(auth_header="X-User", auth_role=Role.OPERATOR, trust=networks(trust))
@@ -444,6 +487,26 @@ def test_values_that_json_has_not_are_told_all_the_same(
     answer = local.get("/api/v1/task", params={"id": task["id"]})
     told = json.loads(answer.text, parse_constant=lambda name: pytest.fail(name))
     assert told["contents"]["args"] == ["nan", {"$bytes": "AP8="}, "\u2028</script>"]
+
+
+def _nested(depth: int, inside: object) -> object:
+    for _ in range(depth):
+        inside = [inside]
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({(1, 2): float("inf"), b"k": 1, "s": 2}, {"(1, 2)": "inf", "b'k'": 1, "s": 2}),
+        ([10**5_000], [hex(10**5_000)]),
+        ({10**5_000: 1}, {hex(10**5_000): 1}),
+        (_nested(100_000, float("nan")), {"error": "RaftworkError", "text": ANY}),
+        ([float("nan"), _nested(900, 1)], ANY),
+    ],
+)
+def test_no_result_of_a_task_breaks_its_page(value: object, told: object) -> None:
+    assert json.loads(serving.encode(value)) == told
 
 
 def test_a_visitor_has_the_name_that_the_file_has(tokens: Tokens) -> None:

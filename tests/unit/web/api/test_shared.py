@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 
+from raftwork.web.api import shared as shared_answers
 from raftwork.web.api.shared import KEPT_MAX, Shared
 
 
@@ -70,3 +71,13 @@ def test_only_so_many_answers_are_kept() -> None:
     for n in range(KEPT_MAX + 50):
         shared.answer(str(n), lambda: n, 1.0)  # noqa: B023 - called at once
     assert len(shared._kept) == KEPT_MAX
+
+
+def test_answers_are_kept_up_to_so_many_bytes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task's result may have megabytes, and this process may not take many."""
+    monkeypatch.setattr(shared_answers, "KEPT_BYTES_MAX", 100)
+    shared = Shared(Clock())
+    for name, size in (("a", 40), ("b", 40), ("c", 40), ("d", 101)):
+        assert shared.answer(name, lambda: bytes(size), 1.0) == bytes(size)  # noqa: B023 - at once
+        assert sum(kept.size for kept in shared._kept.values()) <= 100
+    assert list(shared._kept) == ["b", "c"], "the oldest goes; one that is too large by itself, too"
