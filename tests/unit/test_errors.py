@@ -51,7 +51,10 @@ SOURCES = sorted(Path(raftwork.__file__).parent.rglob("*.py"))
 TREE = (errors.__doc__ or "").split("\n\n")[1]
 #: They are caught before a caller sees them; RemoteTraceback is only ever a cause, as in the
 #: executors of the standard library.
-_INSIDE = {"Misfit", "NotJSON", "NoVictim", "RemoteTraceback", "Taken", "WrongArguments"}
+_INSIDE = {
+    *("Misfit", "NotJSON", "NoVictim", "RemoteTraceback", "Taken", "WrongArguments"),
+    *("UnknownFunction", "Forbidden", "NoApp", "TokensRefused", "Unfit"),
+}
 #: They are no errors: a task's code raises them.
 _ENDS = {"RateLimited", "Reject", "Resume", "Retry"}
 

@@ -3,7 +3,7 @@
 import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import click
 
@@ -29,6 +29,24 @@ from raftwork.keys import Key
 #: With all else that a stop takes it stays below five seconds.
 HAND_OVER_MAX_S: Final = 4
 MIB: Final = 1024 * 1024
+
+
+class _AsGiven(TypedDict):
+    """Options that go into a BrokerConfig as they are."""
+
+    name: str
+    cluster: dict[str, str]
+    data: Path
+    http_tokens: Path | None
+    http_key: Path | None
+    consensus: str
+    balancer: str
+    insecure: bool
+    key: Key | None
+    access: Path | None
+    readdress: bool
+    checksums: bool
+    event_bytes: int
 
 
 def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[str, str]:
@@ -202,26 +220,14 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
 @config_options
 @logging_options
 def command(
-    name: str,
-    cluster: dict[str, str],
-    data: Path,
     listen: str | None,
     http: str | None,
-    http_tokens: Path | None,
-    http_key: Path | None,
-    consensus: str,
-    balancer: str,
-    insecure: bool,
-    key: Key | None,
-    access: Path | None,
-    readdress: bool,
-    checksums: bool,
     disk_reserve: int,
     election_timeout: float | None,
     heartbeat_interval: float | None,
     hand_over_timeout: float,
     slow_turn: float,
-    event_bytes: int,
+    **as_given: Unpack[_AsGiven],
 ) -> None:
     """Run one replica of a cluster.
 
@@ -238,26 +244,14 @@ def command(
     """
     try:
         config = BrokerConfig(
-            name=name,
-            cluster=cluster,
-            data=data,
+            **as_given,
             listen=listen or "",
             http=http or "",
-            http_tokens=http_tokens,
-            http_key=http_key,
-            consensus=consensus,
-            balancer=balancer,
-            insecure=insecure,
-            key=key,
-            access=access,
-            readdress=readdress,
-            checksums=checksums,
             disk_reserve=disk_reserve * MIB,
             election_timeout=_ms(election_timeout or 0),
             heartbeat_interval=_ms(heartbeat_interval or 0),
             hand_over_timeout=_ms(hand_over_timeout),
             slow_turn=_ms(slow_turn),
-            event_bytes=event_bytes,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

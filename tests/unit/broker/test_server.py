@@ -20,6 +20,7 @@ from raftwork.broker.net.throttle import REST, Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.options import BrokerConfig
+from raftwork.broker.own_facts import OwnFacts
 from raftwork.broker.peer_events import AccessNotReloaded, AccessReloaded
 from raftwork.broker.server import Server
 from raftwork.broker.store import Store
@@ -173,6 +174,7 @@ def running(transport: Flooded, node: Deaf) -> Server:
     one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
     one._signals_fd, one._throttle, one._now = -1, Throttle(), 0
     one._admission = None
+    one._facts = OwnFacts("a", 1, 0)
     one._chores_at = one._wall_base = 0
     return one
 
