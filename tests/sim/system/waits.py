@@ -8,8 +8,8 @@ awaited one needs, or two trees what each other needs. Nobody changes the limits
 an error ends such a wait; some leaves shut their limits for a time, which ends by itself.
 
 Trees end, which the end of every history asks for. A wait is ended with an error only if it is a
-knot's, if somewhere a slot is held by a task that waits, or if one below it needs a limit that
-another one counts for that has waited. And one that was parked runs on under its token: that no
+knot's, if somewhere a slot is held by a task that waits, or was since it began, or if one below it
+needs a limit that another one counts for that has waited. And one that was parked runs on under its token: that no
 token runs twice the model of the queue sees to.
 """
 
@@ -47,6 +47,8 @@ class Waits:
         self._trees: dict[str, tuple[int, str]] = {}
         #: Ids of tasks that have waited; of leaves that have shut their limits.
         self._waited: set[str] = set()
+        #: When a slot was last seen to be held by a task that waited.
+        self.held_at = -1
         self._shut: set[str] = set()
 
     def begin(self) -> None:
@@ -163,8 +165,10 @@ class Waits:
             if worker.alive
             for each in worker.codes()
         )
+        # When the leader decided, it held it; by now it may have been lost with its worker.
+        held = holding or self.held_at >= code.since
         text = f"{code.task.id} may not wait for {code.awaits}: no slot is held by one that waits"
-        require(knot or holding, "waits end", text)
+        require(knot or held, "waits end", text)
         counts["a knot untied" if knot else "no slot left to wait for"] += 1
 
     def _held_by_waiters(self, task: str) -> bool:

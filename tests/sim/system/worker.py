@@ -132,6 +132,8 @@ class Pool:
         self._worker.poke(code.until)
 
     def waiting(self) -> list[Wait]:
+        if any(code.awaits is not None and not code.parked for code in self._running.values()):
+            self._worker.world.waits.held_at = self._worker.timeline.now
         return [
             Wait(code.task.token, code.turn, code.parked, [code.awaits], True)
             for code in self._running.values()
