@@ -9,8 +9,8 @@ an error ends such a wait; some leaves shut their limits for a time, which ends 
 
 Trees end, which the end of every history asks for. A wait is ended with an error only if it is a
 knot's, if somewhere a slot is held by a task that waits, or was since it began, or if one below it
-needs a limit that another one counts for that has waited. And one that was parked runs on under its token: that no
-token runs twice the model of the queue sees to.
+needs a limit that another one counts for that has waited. And one that was parked runs on under its
+token: that no token runs twice the model of the queue sees to.
 """
 
 from random import Random
