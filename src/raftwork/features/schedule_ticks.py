@@ -90,7 +90,9 @@ def fire(ledger: Ledger, command: Fire, effects: list[Effect]) -> None:
     """Ticks whose schedule is as it was when they were computed; others are none."""
     numbers = [tick.number for tick in command.ticks]
     rows = ledger.schedules.read_all(numbers)
-    ids = [tick_id(rows[t.number].id, t.tick) for t in command.ticks if t.number in rows and t.run]
+    # Of what no leader proposes nothing is computed: a date past all calendars would end replicas.
+    real = [t for t in command.ticks if t.number in rows and t.run and t.tick <= ledger.time]
+    ids = [tick_id(rows[t.number].id, t.tick) for t in real]
     before = look(ledger, numbers, ids)
     ticked: dict[int, Row] = {}
     for tick in command.ticks:

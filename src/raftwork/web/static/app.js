@@ -28,7 +28,7 @@ const live = new Live(() => draw());
 
 function read() {
   const [name, said = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const page = PAGES[name] ? name : "overview";
+  const page = Object.hasOwn(PAGES, name) ? name : "overview";
   return { name: page, page: PAGES[page], said: Object.fromEntries(new URLSearchParams(said)) };
 }
 
