@@ -106,10 +106,15 @@ def small(make_cluster: MakeCluster) -> Iterator[Cluster]:
 
 
 def _back(cluster: Cluster, name: str) -> None:
-    """It may have ended, as by any disk that fails, and is started again, as by systemd."""
-    if not cluster[name].alive:
-        cluster.local.start_broker(name, "--disk-reserve", str(RESERVE_MIB))
-    cluster.wait_for_caught_up(name)
+    """It may have ended, or be about to, as by any disk that fails: then it is started again."""
+    goal = cluster.goal()
+
+    def caught_up() -> bool:
+        if not cluster[name].alive:
+            cluster.local.start_broker(name, "--disk-reserve", str(RESERVE_MIB))
+        return cluster.role(name) in ("follower", "leader") and cluster.applied(name) >= goal
+
+    cluster.wait_until(caught_up, f"{name} is back, and has caught up as a voter")
 
 
 def test_a_disk_that_fills_costs_at_most_its_broker_and_a_majority_is_refused_in_time(

@@ -46,12 +46,15 @@ class Authenticator:
         poller: SocketPoller,
         allowed: Callable[[str], bool],
         refused: Callable[[str, str], None],
+        let_in: Callable[[str], None] = lambda _address: None,
     ) -> None:
-        """`allowed(public)` is whether a key is let in; `refused(public, address)` tells of one.
+        """`allowed(public)` is whether a key is let in; `let_in(address)` tells of one that is, and
+        `refused(public, address)` of one that is not.
 
         Call it before anything in that context is bound.
         """
-        self._poller, self._allowed, self._refused = poller, allowed, refused
+        self._poller, self._allowed = poller, allowed
+        self._refused, self._let_in = refused, let_in
         self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(_ENDPOINT)
@@ -72,6 +75,7 @@ class Authenticator:
         sound = domain == DOMAIN and mechanism == b"CURVE" and len(key) == KEY_BYTES
         public = encoded(key) if sound else ""
         if public and self._allowed(public):
+            self._let_in(address.decode(errors="replace"))
             verdict = [b"200", b"", public.encode(), b""]
         else:
             self._refused(public, address.decode(errors="replace"))

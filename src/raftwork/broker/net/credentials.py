@@ -42,15 +42,16 @@ class Credentials:
         """Call it before anything in that context is bound."""
         self._admission = admission
         self._tell = tell
-        self._authenticator = Authenticator(context, poller, admission.knows, self._refused)
+        self._addresses = RefusedAddresses()
+        self._authenticator = Authenticator(
+            context, poller, admission.knows, self._refused, self._addresses.let_in
+        )
         #: Under which public key the connections of the ROUTER came.
         self._users: dict[bytes, str] = {}
         #: Under which one each peer was dialled last.
         self._dialled: dict[str, str] = {}
         #: Handshakes with each peer that failed in a row.
         self._failures: dict[str, int] = {}
-
-        self._addresses = RefusedAddresses()
 
     def _refused(self, public: str, address: str) -> None:
         self._addresses.refused(address)

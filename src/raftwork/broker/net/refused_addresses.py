@@ -3,7 +3,8 @@
 A handshake under a key that is not let in costs this process a millisecond of CPU before it can be
 refused: that is what proves who somebody is. So who has one refused after the other is made to wait
 at the door, where it costs nothing (syn_filter.py). Connections that are open stay, and nobody is
-shut out: an honest program at the same address gets in with some patience.
+shut out: an honest program at the same address gets in with some patience. Where one was let in,
+nobody is slowed: brokers and workers behind the address of a stranger's would be cut off with him.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ SLOWED_MS: Final = 10_000
 #: Addresses that are counted in a window, and that are slowed at a time. More are a firewall's.
 _COUNTED_MAX: Final = 1_024
 SLOWED_MAX: Final = 64
+#: Addresses that keys were let in from; the oldest are forgotten.
+_LET_IN_MAX: Final = 4_096
 
 
 class RefusedAddresses:
@@ -30,6 +33,7 @@ class RefusedAddresses:
         self._counts: dict[str, int] = {}
         self._window_ends = 0
         self._until: dict[str, int] = {}
+        self._let_in: dict[str, None] = {}
 
     @property
     def slowed(self) -> tuple[str, ...]:
@@ -39,8 +43,19 @@ class RefusedAddresses:
     def refused(self, address: str) -> None:
         """A handshake from there was refused."""
         place = _place(address)
+        if place in self._let_in:
+            return
         if place and (place in self._counts or len(self._counts) < _COUNTED_MAX):
             self._counts[place] = self._counts.get(place, 0) + 1
+
+    def let_in(self, address: str) -> None:
+        """A key was let in from there."""
+        if place := _place(address):
+            self._let_in.pop(place, None)
+            self._let_in[place] = None
+            self._counts.pop(place, None)
+            if len(self._let_in) > _LET_IN_MAX:
+                del self._let_in[next(iter(self._let_in))]
 
     def tend(self, now: int) -> dict[str, int] | None:
         """Look whether a window is over; None unless other addresses are slowed from now on.
@@ -51,7 +66,11 @@ class RefusedAddresses:
             return None
         self._window_ends = now + WINDOW_MS
         before = set(self._until)
-        self._until = {each: until for each, until in self._until.items() if until > now}
+        self._until = {
+            each: until
+            for each, until in self._until.items()
+            if until > now and each not in self._let_in
+        }
         begins = {}
         for address, count in self._counts.items():
             slowed = address in self._until

@@ -65,6 +65,19 @@ def test_addresses_of_one_network_count_together() -> None:
     assert known.slowed == ("2001:db8::",)
 
 
+def test_where_a_key_was_let_in_nobody_is_slowed() -> None:
+    """A broker, or a worker, may be behind the same address as a stranger."""
+    known = RefusedAddresses()
+    known.tend(0)
+    known.let_in("10.0.0.1")
+    for address in ("10.0.0.1", "10.0.0.2"):
+        refuse(known, address, REFUSED_MAX + 1)
+    assert known.tend(WINDOW_MS) == {"10.0.0.2": REFUSED_MAX + 1}
+    known.let_in("10.0.0.2")  # with some patience
+    assert known.tend(2 * WINDOW_MS) == {}
+    assert known.slowed == ()
+
+
 def test_what_is_no_address_is_nobodys() -> None:
     """libzmq has none of a connection that is closed already, and that must end no broker."""
     known = RefusedAddresses()
