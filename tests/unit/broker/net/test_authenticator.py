@@ -12,6 +12,7 @@ from raftwork.broker.access.admission import Admission
 from raftwork.broker.access.edit_access import allowed, revoked
 from raftwork.broker.events import Event
 from raftwork.broker.net.authenticator import listen_with
+from raftwork.broker.net.refused_addresses import REFUSED_MAX, WINDOW_MS
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.peer_events import KeyNotKnown
 from raftwork.errors import AccessListRefused
@@ -105,6 +106,19 @@ def test_a_key_on_the_list_is_let_in_and_each_of_its_frames_is_under_it(
     assert [(frame, user) for _, frame, user in broker.heard] == [(b"hello", ada.public)]
     assert not client.denials
     client.links.close()
+
+
+def test_from_where_a_key_was_let_in_nobody_is_slowed(broker: Broker, ada: Key) -> None:
+    client = Client(broker, ada)
+    until(lambda: broker.heard, broker, client)
+    client.links.close()
+    keys = broker.transport._keys
+    assert keys is not None
+    for _ in range(REFUSED_MAX + 1):
+        keys._refused("", "127.0.0.1")
+        keys._refused("", "10.0.0.9")
+    keys._addresses.tend(now() + 10 * WINDOW_MS)
+    assert keys._addresses.slowed == ("10.0.0.9",)
 
 
 def test_strangers_are_turned_away_and_told_why(broker: Broker, ada: Key) -> None:
