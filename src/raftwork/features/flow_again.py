@@ -180,6 +180,8 @@ def _edges(
     unmet = Counter[int]()
     for dst, slot, src, kind in list(ledger.db.execute(_EDGES, (str(dsts),))):
         waits = src in numbers or not meets(kind, states[src])
+        if waits and src not in numbers:  # it waits for a failure that never will be: it is to end
+            ledger.links.unfired.append(src)
         edges.append((numbers[dst], slot, numbers.get(src, src), kind, not waits))
         unmet[dst] += waits
     return edges, unmet

@@ -177,6 +177,18 @@ def test_what_a_retry_shared_stays_for_those_who_wait_for_the_end_of_the_flow_be
     consistent(driver)
 
 
+def test_what_waits_for_the_failure_of_what_a_retry_shares_ends_at_once(driver: Driver) -> None:
+    submit(driver, task(), task((0, EdgeKind.NEEDS_FAILURE)), task(0), join(1, 2))
+    finish(driver, "f/1", 1)
+    fail(driver, "f/3")
+    assert driver.state("f/2") is State.CANCELLED
+    driver.apply(FlowAgain("f"))
+    assert driver.state("f~2/2") is State.CANCELLED
+    finish(driver, "f~2/3", 3)
+    assert driver.state("f~2") is State.CANCELLED
+    consistent(driver)
+
+
 def test_what_a_task_made_is_retried_too(driver: Driver) -> None:
     submit(driver, task(), value_of(0))
     grew(driver, run(driver, "f/1"), replaced=graph(task(id="c1"), task(id="c2"), join(0, 1)))
