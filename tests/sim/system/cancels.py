@@ -176,7 +176,7 @@ class CancelChecker:
         meant = [
             (seq, task)
             for seq, task in queue.by_seq.items()
-            if task.outcome is None and task.has_code and self._means(command, reply, seq, task)
+            if task.outcome is None and self._means(command, reply, seq, task)
         ]
         runs = [task.token for _, task in meant if task.token is not None and not task.asked]
         waits = {seq for seq, task in meant if task.token is None}
@@ -185,7 +185,8 @@ class CancelChecker:
         text = f"{command} means {meant}, ends {made} and asks {told}: {reply}"
         right = sorted(told) == sorted(filter(None, runs)) and made == waits
         require(right and reply.affected == len(meant), "cancels", text)
-        self.ended.update(waits)
+        self.ended.update(seq for seq in waits if queue.by_seq[seq].has_code)
+        queue.flows.stopped.update(waits - self.ended)
         self.reached["cancel went on in another entry"] += reply.rest_after > 0
         for _, task in meant:
             if task.token is not None:
@@ -201,10 +202,10 @@ class CancelChecker:
     @staticmethod
     def _means(command: CancelSome, reply: Done, seq: int, task: "Known") -> bool:
         if command.scope is Scope.IDS:
-            return task.id in command.ids
+            return task.id in command.ids  # what was replaced since, too
         looked_at = command.after < seq <= (reply.rest_after or command.upto)
         named = {Scope.NAME: task.spec.name, Scope.QUEUE: task.spec.queue, Scope.ALL: command.name}
-        return looked_at and named[command.scope] == command.name
+        return task.has_code and looked_at and named[command.scope] == command.name
 
     def settled(self, task: "Known", effect: Settled) -> None:
         """A task that ran has its outcome."""
@@ -213,7 +214,7 @@ class CancelChecker:
         if cancelled:
             require(task.asked, "cancels", f"{task.id} is cancelled unasked: {effect}")
             why = decode_failure(effect.data).type
-            require(why in ("user", "superseded"), "cancels", text)
+            require(why in ("user", "superseded", "upstream"), "cancels", text)
             self.reached["cancelled while it ran"] += 1
         if task.asked:
             require(cancelled or effect.state is State.SUCCEEDED, "retry after a cancel", text)

@@ -26,6 +26,7 @@ from raftwork.features.flow_graph import (
     kind_of,
     source,
 )
+from raftwork.features.flow_nodes import FIRE, LET_GO, STOP
 from raftwork.features.flows import FlowSubmitted, Grow, SubmitFlow
 from raftwork.features.pins import WorkerGone
 from raftwork.messages import (
@@ -59,10 +60,16 @@ if TYPE_CHECKING:
 _SHARE, _EVERY = 0.5, 250
 #: The share of nodes without values of others that are broadcasts.
 _BROADCASTS = 0.3
+#: The share of flows whose nodes all end once one has no value.
+_SIBLINGS = 0.3
+#: The share of nodes with inputs whose first one they wait to see fail.
+_FALLBACKS = 0.1
 #: The share of worlds with flows in which workers of theirs are away for a time.
 _AWAY = 0.4
-#: Edges that one entry meets: few, so that some take several.
-EDGES_AT_ONCE = 4
+#: The share of flows without a value that are retried just as they have ended, within so many ms.
+_AT_ONCE, _AT_ONCE_MS = 0.3, 15
+#: Edges that one entry meets, and nodes of a flow that it looks at: few, so that some take several.
+EDGES_AT_ONCE, NODES_AT_ONCE = 4, 2
 QUEUE, NODE = "flows", "node"
 #: Kinds of code that make tasks.
 GROWS = ("spawn", "replace")
@@ -70,6 +77,8 @@ _SPEC = encode_spec(Spec(NODE, QUEUE, retries=1, backoff=30, max_losses=100, res
 _CARRIES, _ANY = EdgeKind.CARRIES, EdgeKind.NEEDS_END
 _BY_END = BroadcastKind.ENDS
 _FAILURE = EdgeKind.NEEDS_FAILURE | EdgeKind.CARRIES
+#: Code of a flow in which a node has no value has so long to end, ms.
+_GRACE = 10_000
 #: Nobody is at this address: what came of it is seen in the log.
 _NOBODY = b"flows that are steered"
 
@@ -90,8 +99,12 @@ class Member:
     released: bool = False
     #: By which token it has made tasks.
     grown: int = 0
-    #: Of a flow: it was asked to end.
+    #: Of a flow: it was asked to end, or one of its nodes has no value and the others are to end.
     asked: bool = False
+    #: … and that as a whole.
+    cancelled: bool = False
+    #: Of a flow: once a node has no value, all others are to end.
+    siblings: bool = False
     #: The name of the only worker that may have it; empty: any may.
     worker: str = ""
 
@@ -103,7 +116,9 @@ class FlowRules:
         self._queue = queue
         self.members: dict[str, Member] = {}
         #: Numbers of what a cancel must end that is being looked at.
-        self._stopped: set[int] = set()
+        self.stopped: set[int] = set()
+        #: Flows that have not ended, of those whose nodes all end once one has no value.
+        self._together: list[Member] = []
         #: … and of what is to end as its worker is gone.
         self._left: set[int] = set()
 
@@ -169,7 +184,8 @@ class FlowRules:
         workers = dict(command.workers)
         whole = self._enter(graph, [*ids, command.id], command.id, workers.get(QUEUE, []))
         mine = [m.id for m in self.members.values() if m.flow == command.id and m is not whole]
-        whole.nodes = mine
+        whole.nodes, whole.siblings = mine, command.siblings
+        self._together += [whole] if whole.siblings else []
         places = [*ids, command.id]
         for at, node in enumerate(graph.callbacks, 1):
             edges = [(places[source(edge)], kind_of(edge)) for edge in node.inputs]
@@ -289,7 +305,7 @@ class FlowRules:
     def _asked(self, command: CancelSome, reply: Done, effects: Sequence[Effect]) -> None:
         """A part of a flow is to end: what waits does so now, code that runs is asked to."""
         queue, flow = self._queue, self.members[command.name]
-        flow.asked = flow.asked or self._outcome(flow.id) is None
+        flow.asked = flow.cancelled = flow.asked or self._outcome(flow.id) is None
         meant = [
             (seq, queue.by_seq[seq])
             for seq in sorted(map(queue.number_of, flow.nodes))
@@ -304,7 +320,7 @@ class FlowRules:
         right = told == {task.token for task in runs if not task.asked} and made == waits
         many = len(runs) + sum(queue.by_seq[seq].has_code for seq in waits)
         require(right and reply.affected == many, "cancel of a flow", text)
-        self._stopped |= waits
+        self.stopped |= waits
         queue.reached["flow: cancelled as a whole"] += bool(meant)
         for task in runs:
             due = queue.time + command.grace
@@ -326,8 +342,12 @@ class FlowRules:
         for id_, clone in names.items():
             self._clone(id_, clone, names, new)
         self.members[new].nodes = [again.get(id_, id_) for id_ in nodes]
+        self.members[new].siblings = old.siblings
+        self._together += [self.members[new]] if old.siblings else []
         queue.reached["flow: retried"] += 1
         queue.reached["flow: retried, and shares a result"] += len(again) < len(nodes)
+        let_go = _left_due(queue._machine, LET_GO, queue.number_of(command.id))
+        queue.reached["flow: retried before all was let go"] += let_go
 
     def _clone(self, id_: str, clone: str, names: dict[str, str], flow: str) -> None:
         from tests.sim.system.queue_checker import Known
@@ -375,8 +395,8 @@ class FlowRules:
         member = self.members.get(task.id)
         if member is None:
             return False
-        if effect.seq in self._stopped:
-            self._stopped.remove(effect.seq)
+        if effect.seq in self.stopped:
+            self.stopped.remove(effect.seq)
             text = f"{task.id} is cancelled with its flow, and ends as {effect}"
             require(effect.state is State.CANCELLED and _why(effect) == "user", "cancels", text)
             self._over(effect, task)
@@ -394,6 +414,8 @@ class FlowRules:
         text = f"{task.id} ends as {effect}: {[(s, self._outcome(s)) for s, _ in member.edges]}"
         if self._broken(member):
             require(effect.state is not State.SUCCEEDED, "value of nothing", text)
+        elif upstream and self._has_failed(member):
+            self._queue.reached["flow: ended with its siblings"] += 1
         else:
             require(not task.has_code and self._met(member), "before its last input", text)
             value = joined(member.payload, self._values(member))
@@ -416,9 +438,39 @@ class FlowRules:
         task.outcome = (effect.state, effect.data)
         self._queue.settled.append(task.id)
 
+    def _has_failed(self, member: Member) -> bool:
+        """Whether all nodes of its flow are to end, as one has no value."""
+        flow = self.members[member.flow]
+        without = (o for o in map(self._outcome, flow.nodes) if o and o[0] is not State.SUCCEEDED)
+        return flow.siblings and flow is not member and any(without)
+
+    def asks(self, token: int) -> None:
+        """The code under this token is asked to end, if nobody's command says so: by its flow."""
+        task = self._queue.tokens[token][0]
+        if not task.asked:
+            member = self.members.get(task.id)
+            right = member is not None and self._has_failed(member)
+            require(right, "cancels", f"{task.id} is asked to end, and nobody asked for it")
+            task.asked, task.grace_ends = True, self._queue.time + _GRACE
+            self._queue.reached["flow: asked to end with its siblings"] += 1
+
+    def _end_together(self, machine: Machine) -> None:
+        """Where a node has no value all others of its flow have ended, or were asked to."""
+        self._together = [f for f in self._together if self._outcome(f.id) is None]
+        for flow in self._together:
+            nodes = [self._queue.tasks[id_] for id_ in flow.nodes]
+            if all(n.outcome is None or n.outcome[0] is State.SUCCEEDED for n in nodes):
+                continue
+            flow.asked = True
+            left = _left_due(machine, STOP, self._queue.number_of(flow.id))
+            go_on = [n.id for n in nodes if n.outcome is None and not n.asked]
+            text = f"{flow.id} has failed, and {go_on} go on"
+            require(not go_on or left or flow.cancelled, "siblings", text)
+
     def entered(self, machine: Machine) -> None:
         """The entry is over: what waits for nothing has gone on, but for what is left due."""
-        if not self.members or _left_due(machine):
+        self._end_together(machine)
+        if not self.members or _left_due(machine, FIRE):
             self._queue.reached["flow: went on in another entry"] += bool(self.members)
             return
         for member in self.members.values():
@@ -442,8 +494,10 @@ def _why(effect: Settled) -> str:
     return decode_failure(effect.data).type
 
 
-def _left_due(machine: Machine) -> bool:
-    ((count,),) = machine.state.db.execute("SELECT count(*) FROM timer WHERE kind = 15")
+def _left_due(machine: Machine, kind: int, number: int | None = None) -> bool:
+    """Whether some of this work is left for later entries: for a flow, or for any."""
+    asked = "SELECT count(*) FROM timer WHERE kind = ? AND ref = coalesce(?, ref)"
+    ((count,),) = machine.state.db.execute(asked, (kind, number))
     return bool(count)
 
 
@@ -484,6 +538,11 @@ def _join(sources: Sequence[int], kind: EdgeKind = _CARRIES) -> Node:
     return Node(0, pack(values), [src << KIND_BITS | kind.value for src in sources])
 
 
+def _kind(payload: bytes) -> str:
+    """The kind of code of a task."""
+    return cast("str", cast("list[object]", unpack(payload))[0])
+
+
 class Flows:
     """Whoever submits flows, by way of the clients; from a stream of its own."""
 
@@ -491,6 +550,7 @@ class Flows:
         self._world = world
         self._rng = Random(f"flows of {world.seed}")
         self._third = Random(f"broadcasts of {world.seed}")
+        self._steers = Random(f"flows that are steered of {world.seed}")
         self.there = self._rng.random() < _SHARE
         self._made = self._asked = 0
         self._before: list[SubmitFlow] = []
@@ -539,8 +599,32 @@ class Flows:
         failed = [f for f in over if self._world.queue.tasks[f.id].outcome[0] is State.FAILED]  # type: ignore[index]
         return failed if self._rng.random() < 0.5 else []
 
+    def over(self, id_: str) -> None:
+        """It has ended. Some flows are retried at once: just then what they came to is let go."""
+        member = self._world.queue.flows.members.get(id_)
+        if member is None or member.flow != id_ or self._world.peaceful:
+            return
+        (state, _) = cast("tuple[State, bytes]", self._world.queue.tasks[id_].outcome)
+        if state is not State.SUCCEEDED and self._steers.random() < _AT_ONCE:
+            self._world.timeline.after(self._steers.randint(0, _AT_ONCE_MS), self._steer, id_)
+
+    def _running(self) -> list[str]:
+        """The tasks of flows that run: only those that make tasks, if there are any."""
+        queue = self._world.queue
+        run = [each for each in queue.flows.members.values() if queue.tasks[each.id].token]
+        grow = [each for each in run if _kind(each.payload) in GROWS]
+        return [each.id for each in grow or run]
+
+    def _cancel(self, id_: str) -> CancelTasks:
+        """Of a flow as a whole, or of a task that runs, which may make others as it returns."""
+        grace = self._steers.choice((0, 900, 900))
+        if (running := self._running()) and self._steers.random() < 0.5:
+            some = [self._steers.choice(running)]
+            return CancelTasks(self._asked, Scope.IDS, some, "", "", grace)
+        return CancelTasks(self._asked, Scope.FLOW, [], id_, "", grace)
+
     def _steer(self, id_: str) -> None:
-        """Have whoever leads cancel a flow, or retry one that has failed."""
+        """Have whoever leads cancel a flow or a task of one, or retry one that has failed."""
         known = self._world.queue.tasks.get(id_)
         failed = known is not None and known.outcome is not None
         for broker in self._world.brokers:
@@ -548,8 +632,7 @@ class Flows:
             if leadership is None or broker.paused:
                 continue
             self._asked += 1
-            cancel = CancelTasks(self._asked, Scope.FLOW, [], id_, "", self._rng.choice((0, 900)))
-            request = RetryFlow(self._asked, id_) if failed else cancel
+            request = RetryFlow(self._asked, id_) if failed else self._cancel(id_)
             leadership.request(_NOBODY, request, 8, broker.mono)
             broker.poke()
 
@@ -572,6 +655,8 @@ class Flows:
                 continue
             kinds = (_CARRIES, _CARRIES, EdgeKind.NEEDS_VALUE, _CARRIES | _ANY, _ANY)
             edges = [(src, rng.choice(kinds)) for src in sources]
+            if edges and self._third.random() < _FALLBACKS:
+                edges[0] = edges[0][0], _FAILURE
             kind = rng.choice(("ok", "ok", "ok", "fail", *GROWS))
             times = rng.choice((1, 1, 2, 3))
             made = _node([], kind, rng.choice((1, 5, 40, 300)), times, edges)
@@ -585,5 +670,6 @@ class Flows:
         ]
         graph = encode_graph(Graph([_SPEC], [*nodes, _join(sinks)], ends))
         ttl = rng.choice((1, 500, 5_000))
-        self._before.append(SubmitFlow(0, 0, f"f{self._made}", ttl, False, graph))
+        siblings = self._third.random() < _SIBLINGS
+        self._before.append(SubmitFlow(0, 0, f"f{self._made}", ttl, siblings, graph))
         return self._before[-1]

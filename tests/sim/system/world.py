@@ -11,7 +11,7 @@ from random import Random
 
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
-from raftwork.features import cancel, flow_nodes, purge_queue, schedule_planner
+from raftwork.features import cancel, flow_ends, flow_nodes, purge_queue, schedule_planner
 from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
@@ -23,7 +23,7 @@ from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
-from tests.sim.system.flows import EDGES_AT_ONCE, Flows
+from tests.sim.system.flows import EDGES_AT_ONCE, NODES_AT_ONCE, Flows
 from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.limits import Draw as LimitDraw
@@ -161,6 +161,7 @@ class World:
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
         edges, flow_nodes.EDGES_A_TURN = flow_nodes.EDGES_A_TURN, EDGES_AT_ONCE
+        nodes, flow_ends._PART = flow_ends._PART, NODES_AT_ONCE
         late, schedule_planner.GRACE_MS = schedule_planner.GRACE_MS, LATE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
@@ -207,7 +208,7 @@ class World:
             self._compare()
         finally:
             reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
-            flow_nodes.EDGES_A_TURN = edges
+            flow_nodes.EDGES_A_TURN, flow_ends._PART = edges, nodes
             schedule_planner.GRACE_MS = late
             for broker in self.brokers:
                 broker.disk.forget()
@@ -371,6 +372,7 @@ class World:
         """Some broker's transaction was committed, and perhaps outcomes with it."""
         for task in self.queue.settled:
             self._settled_at[task] = self.timeline.now
+            self.flows.over(task)
             for worker in self.workers:
                 if worker.alive and worker.waits_for(task):
                     worker.poke()
