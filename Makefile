@@ -20,7 +20,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types suites bench docs lock clean
+.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright suites bench docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -69,8 +69,12 @@ lint: $(VENV)/.ready-dev ## Format, lint and layering
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
-types: $(VENV)/.ready-dev ## Both type checkers
+types: mypy pyright ## Both type checkers
+
+mypy: $(VENV)/.ready-dev
 	$(BIN)/mypy
+
+pyright: $(VENV)/.ready-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 suites: $(VENV)/.ready ## Tests of CPython and others, with Raftwork in the place of theirs: make suites ONLY=cpython

@@ -218,17 +218,16 @@ class Broker(Process):
         if self._look:
             self._compare_queues(node, self._look)
             self._look = ""
+        leads = node.leading
         if self.active is not None:
             silence = self.mono - max(self._heard, self.clock.monotonic(self.activated_at))
             text = f"{self.host} leads after {silence} ms without a word from another broker"
             self._timeouts.add(node.times.timing.election_timeout)
             require(silence <= ALONE * sum(self._timeouts), "leads alone", text)
-            leads = node.leading
             deadline = leads.transfer_deadline if leads is not None else None
             late = self.mono - deadline if deadline is not None else 0
             text = f"{self.host} refuses proposals {late} ms after its transfer should have ended"
             require(late <= OVERDUE, "transfer ends", text)
-        leads = node.leading
         if leads is not None:
             self.world.consensus.leads(self.peer, leads.epoch, self.end)
 
@@ -357,7 +356,7 @@ class Broker(Process):
             recount(self.host, machine)
 
     def refuses_early(self, spec: bytes, tasks: bytes) -> None:
-        self.world.queue.refuses_early(self._applied, spec, tasks)
+        self.world.queue.enqueues.refuses_early(self._applied, spec, tasks)
 
     def activated(self, epoch: int) -> None:
         self.timeline.note("activated", self.host, epoch)

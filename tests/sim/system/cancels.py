@@ -4,7 +4,7 @@ What it draws comes from a stream of its own.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
@@ -33,7 +33,8 @@ from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
     from tests.sim.system.broker import Broker
-    from tests.sim.system.queue_checker import Known, QueueChecker
+    from tests.sim.system.known import Known
+    from tests.sim.system.queue_checker import QueueChecker
     from tests.sim.system.world import World
 
 #: The share of worlds with cancels, and with pauses, and how far they are apart there, ms.
@@ -182,9 +183,12 @@ class CancelChecker:
         waits = {seq for seq, task in meant if task.token is None}
         told = [effect.token for effect in effects if isinstance(effect, CancelAsked)]
         made = {effect.seq for effect in effects if isinstance(effect, Settled)}
-        text = f"{command} means {meant}, ends {made} and asks {told}: {reply}"
         right = sorted(told) == sorted(filter(None, runs)) and made == waits
-        require(right and reply.affected == len(meant), "cancels", text)
+        require(
+            right and reply.affected == len(meant),
+            "cancels",
+            lambda: f"{command} means {meant}, ends {made} and asks {told}: {reply}",
+        )
         self.ended.update(seq for seq in waits if queue.by_seq[seq].has_code)
         queue.flows.stopped.update(waits - self.ended)
         self.reached["cancel went on in another entry"] += reply.rest_after > 0
@@ -209,22 +213,24 @@ class CancelChecker:
 
     def settled(self, task: "Known", effect: Settled) -> None:
         """A task that ran has its outcome."""
-        text = f"{task.id} was asked to end, and ends as {effect}"
         cancelled = effect.state is State.CANCELLED
         if cancelled:
             require(task.asked, "cancels", f"{task.id} is cancelled unasked: {effect}")
             why = decode_failure(effect.data).type
-            require(why in ("user", "superseded", "upstream"), "cancels", text)
+            right = why in ("user", "superseded", "upstream")
+            require(right, "cancels", f"{task.id} was asked to end, and ends as {effect}")
             self.reached["cancelled while it ran"] += 1
         if task.asked:
-            require(cancelled or effect.state is State.SUCCEEDED, "retry after a cancel", text)
+            ends = cancelled or effect.state is State.SUCCEEDED
+            text = f"{task.id} was asked to end, and ends as {effect}"
+            require(ends, "retry after a cancel", text)
             self.reached["returned after a cancel"] += not cancelled
 
-    def over(self, time: int, running: Sequence["Known"]) -> None:
+    def over(self, time: int, running: Iterable["Known"]) -> None:
         """Time has done its work: no grace, and no pause, is over."""
-        for task in running:
-            text = f"{task.id} was to end by {task.grace_ends}, and runs at {time}"
-            require(not task.asked or task.grace_ends > time, "cancel lost", text)
+        late = {task.id: task.grace_ends for task in running if task.asked}
+        late = {id_: ends for id_, ends in late.items() if ends <= time}
+        require(not late, "cancel lost", f"{late} were to end by then, and run at {time}")
         for queue, until in self.paused.items():
             text = f"{queue} was paused until {until}, and is at {time}"
             require(until == 0 or until > time, "pauses", text)
@@ -243,8 +249,8 @@ class CancelChecker:
         self.paused.pop(queue, None)
 
     def assigned(self, task: "Known") -> None:
-        text = f"{task.id} is handed out, and its queue is paused"
-        require(task.spec.queue not in self.paused, "paused", text)
+        paused = task.spec.queue in self.paused
+        require(not paused, "paused", f"{task.id} is handed out, and its queue is paused")
         require(not task.asked, "retry after a cancel", f"{task.id} was asked to end: handed out")
 
 

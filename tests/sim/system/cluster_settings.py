@@ -53,8 +53,11 @@ class Stood:
     def compare(self, name: str, at: Position, held: ClusterSettings) -> None:
         """A replica that has applied everything up to `at` has the settings of that moment."""
         (stands,) = self.between(at, at)
-        text = f"{name} holds {held} for the cluster at {at}, set was {stands}"
-        require(held == stands, "settings stand", text)
+        require(
+            held == stands,
+            "settings stand",
+            lambda: f"{name} holds {held} for the cluster at {at}, set was {stands}",
+        )
 
 
 def told(answer: ClusterSettingsTold) -> ClusterSettings:

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position
 from raftwork.consensus.quorum import majority
-from tests.sim.system.promises import Promises, require
+from tests.sim.system.promises import Promises, Violation, require
 
 
 @dataclass(slots=True)
@@ -33,8 +33,9 @@ class ConsensusChecker:
         for entry in entries:
             made = (crc32(entry.data, int(entry.kind)), before)
             known = self.appends.setdefault(entry.at, made)
-            text = f"{peer.name} appends another entry at {entry.at}"
-            require(known == made, "log matching", text)
+            if known != made:
+                text = f"{peer.name} appends another entry at {entry.at}"
+                raise Violation("log matching", text)
             before = entry.at
 
     def durable(self, peer: Peer, entries: list[Position]) -> None:
@@ -55,15 +56,20 @@ class ConsensusChecker:
             if index == len(self.history):
                 self._first(peer, step, leads)
             known = self.history[index]
-            text = f"{peer.name} applies {step}, others {known}"
-            require(known == step, "state machine safety", text)
+            if known != step:
+                text = f"{peer.name} applies {step}, others {known}"
+                raise Violation("state machine safety", text)
 
     def _first(self, peer: Peer, at: Position, leads: int | None) -> None:
         newest = self.history[-1] if self.history else ORIGIN
-        require(self.appends[at][1] == newest, "state machine safety", f"{at} is out of order")
+        follows = self.appends[at][1] == newest
+        require(follows, "state machine safety", lambda: f"{at} is out of order")
         copies = self.copies.get(at, set())
-        text = f"{peer.name} applies {at}, which only {sorted(copies)} have on disk"
-        require(len(copies) >= majority(self.size), "majority on disk", text)
+        require(
+            len(copies) >= majority(self.size),
+            "majority on disk",
+            lambda: f"{peer.name} applies {at}, which only {sorted(copies)} have on disk",
+        )
         if leads is not None:
             self.promises.committed(peer, at, leads, self.held.get(leads, 0))
         self.history.append(at)

@@ -19,7 +19,7 @@ from raftwork.messages import PRIORITY_USUAL, Extras, Spec, State
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
-    from tests.sim.system.queue_checker import Known
+    from tests.sim.system.known import Known
     from tests.sim.system.world import World
 
 #: The share of worlds with such tasks, and of the batches there that are such.
@@ -129,8 +129,9 @@ class PlanChecker:
         handed = {seq for assign in assigns for seq in assign.seqs}
         left: dict[str, list[tuple[int, Known]]] = {}
         taken = _skipped(dispatcher) | dispatcher._reserved.keys()
+        lacks = {name for _, names in self._world.queue.executions.codes.values() for name in names}
         for seq, place in places.items():
-            if seq not in taken and self._goes_anywhere(known[seq]):
+            if seq not in taken and self._goes_anywhere(known[seq], lacks):
                 left.setdefault(known[seq].spec.queue, []).append((place, known[seq]))
         for seq in (handed & places.keys()) - skipped:
             task = known[seq]
@@ -151,15 +152,14 @@ class PlanChecker:
             require(oldest, "priority", text)
             self._world.reach.counts["patience came to an end"] += 1
 
-    def _goes_anywhere(self, task: "Known") -> bool:
-        """Whether it may go at once, to any worker: else what comes after it may go before it."""
-        pinned = self._world.queue.flows.is_pinned(task.id)
-        return not (task.spec.limits or pinned or self._is_picky(task))
+    def _goes_anywhere(self, task: "Known", lacks: set[str]) -> bool:
+        """Whether it may go at once, to any worker: else what comes after it may go before it.
 
-    def _is_picky(self, task: "Known") -> bool:
-        """Whether some workers may not have it."""
-        lacks = {name for _, names in self._world.queue.codes.values() for name in names}
-        return bool(task.losses or task.spec.at_most_once or task.spec.name in lacks)
+        `lacks` are the names that some worker has no code for.
+        """
+        pinned = self._world.queue.flows.is_pinned(task.id)
+        picky = task.losses or task.spec.at_most_once or task.spec.name in lacks
+        return not (task.spec.limits or pinned or picky)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ each entry it counts anew what runs, and compares that and its own GCRA with the
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from raftwork.features.limits import (
     SetLimit,
 )
 from raftwork.messages import Extras, LimitReached, Outcome, Spec, encode_failure
-from tests.sim.system.promises import require
+from tests.sim.system.promises import Violation, require
 
 if TYPE_CHECKING:
     from tests.sim.system.world import World
@@ -147,12 +147,13 @@ class LimitRules:
         gates = self._of.get(seq, ())
         for gate in gates:
             quota = self.quotas[gate[0]]
+            shut, full = self._shut.get(gate, 0), self._is_full(gate)
+            if quota.paused_until <= time and shut <= time and not full:
+                continue
             text = f"at {time} task {seq} passes {gate} of {quota}, which {self._held[gate]} hold"
             require(quota.paused_until <= time, "paused", text)
-            shut = self._shut.get(gate, 0)
             require(shut <= time, "limit shut by code", f"{text}, and shut until {shut}")
-            full = self._is_full(gate)
-            require(not full, "two of a key at once" if gate[1] else "limit exceeded", text)
+            raise Violation("two of a key at once" if gate[1] else "limit exceeded", text)
         for gate in gates:
             self._held[gate] += 1
             self._charge(gate, token, time)
@@ -172,8 +173,9 @@ class LimitRules:
         rate.tat = max(rate.tat, time * 1_000) + quota.interval
         for many, since in enumerate(reversed(rate.times), 1):
             allowed = quota.burst + (time - since) * 1_000 // quota.interval
-            text = f"{many} hand-outs of {gate} from {since} to {time}, {allowed} are allowed"
-            require(many <= allowed, "rate exceeded", text)
+            if many > allowed:
+                text = f"{many} hand-outs of {gate} from {since} to {time}, {allowed} are allowed"
+                raise Violation("rate exceeded", text)
         self._reached["handed out at a rate"] += 1
 
     def unstarted(self, token: int) -> None:
@@ -195,26 +197,30 @@ class LimitRules:
         for gate in self._passed.pop(token, ()):
             self._held[gate] -= 1
 
-    def over(self, machine: Machine, tokens: Sequence[int], time: int) -> None:
+    def over(self, machine: Machine, tokens: Iterable[int], time: int) -> None:
         """After an entry, `tokens` run: the machine's gates count them, and nothing else."""
         gates = machine.gates
-        recount = Counter(gate for token in tokens for gate in self._passed.get(token, ()))
+        recount = dict(Counter(gate for token in tokens for gate in self._passed.get(token, ())))
         held = {gate: count for gate, count in self._held.items() if count}
-        require(held == recount, "recount", f"{held} are held, {recount} run")
+        require(held == recount, "recount", lambda: f"{held} are held, {recount} run")
         told = {gate: gates.find(gate).held for gate in held}
-        require(told == held, "recount", f"the machine has {told}, {held} run")
-        sums = Counter(name for name, _ in recount.elements())
+        require(told == held, "recount", lambda: f"the machine has {told}, {held} run")
+        sums = Counter[str]()
+        for (name, _), many in recount.items():
+            sums[name] += many
         told_sums = {name: gates.use_of(name)[0] for name in gates.quotas}
         run = {name: sums[name] for name in gates.quotas}
-        require(told_sums == run, "recount", f"{told_sums} are told, {run} run")
+        require(told_sums == run, "recount", lambda: f"{told_sums} are told, {run} run")
         for gate, rate in self._rates.items():
             found, now = gates.find(gate), time * 1_000
-            text = f"at {time} {gate} is charged until {rate.tat}, and is {found}"
-            require(max(found.tat, now) == max(rate.tat, now), "rate charged", text)
+            if max(found.tat, now) != max(rate.tat, now):
+                text = f"at {time} {gate} is charged until {rate.tat}, and is {found}"
+                raise Violation("rate charged", text)
         for gate, until in self._shut.items():
             told_until = gates.find(gate).shut_until
-            text = f"at {time} {gate} is shut until {until}, and is told to be until {told_until}"
-            require(max(told_until, time) == max(until, time), "limit shut by code", text)
+            if max(told_until, time) != max(until, time):
+                text = f"at {time} {gate} is shut until {until}, and is told: until {told_until}"
+                raise Violation("limit shut by code", text)
 
 
 class LimitAdmin:

@@ -13,7 +13,7 @@ from raftwork.features.inspect_tasks import ListTasks, ShowTask, TaskFacts, Task
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.messages import Result, State
 from raftwork.wire import INT_MAX
-from tests.sim.system.promises import require
+from tests.sim.system.promises import Violation, require
 from tests.sim.system.workload import TAG
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def looked(
                 if about.tag:
                     has = tuple(about.tag) in queue.tasks[task.id].tags
                     require(has, "pages", f"{task.id} is listed among {about.tag}")
-                same = about.state in {State.UNKNOWN, task.state}
-                require(same, "pages", f"{task} is listed among {about.state!r}")
+                if about.state not in {State.UNKNOWN, task.state}:
+                    raise Violation("pages", f"{task} is listed among {about.state!r}")
             queue.reached["listed by a tag"] += bool(about.tag and tasks)
         case ShowTask(), _ if isinstance(answer.error, UnknownTask):
             clients.answered(asked, (about.id,), [Result(about.id, State.UNKNOWN, b"")])
@@ -101,10 +101,14 @@ def _true(clients: "ClientChecker", queue: "QueueChecker", asked: int, told: Tas
         return
     clients.answered(asked, (told.id,), [Result(told.id, told.state, b"")])
     known = queue.tasks[told.id]
-    require(told.queue == known.spec.queue, "true looks", f"{told} is of {known.spec.queue}")
+    same = told.queue == known.spec.queue
+    require(same, "true looks", lambda: f"{told} is of {known.spec.queue}")
     same = told.name == known.spec.name
     require(same, "true looks", f"{told.id} is called {told.name}, not {known.spec.name}")
-    text = f"{told} is told, the model has {known}"
+
+    def text() -> str:
+        return f"{told} is told, the model has {known}"
+
     if known.outcome is not None and told.state.final:
         require(told.attempts == known.attempts, "true looks", text)
         require(told.ended > 0, "true looks", text)

@@ -1,5 +1,6 @@
 """What the oracle asks of a protocol's own promises: that they are durable, and kept."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from raftwork.consensus.core import Peer, Position
@@ -14,9 +15,10 @@ class Violation(AssertionError):
         self.checker = checker
 
 
-def require(holds: bool, checker: str, text: str) -> None:
+def require(holds: bool, checker: str, text: str | Callable[[], str]) -> None:
+    """`text` may be a function: what shows whole tasks takes longer to write than to check."""
     if not holds:
-        raise Violation(checker, text)
+        raise Violation(checker, text if isinstance(text, str) else text())
 
 
 class Promises(Protocol):

@@ -6,7 +6,6 @@ The model knows the rules of a task's life and nothing of how the machine keeps 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from raftwork.broker.machine import Machine
@@ -30,7 +29,6 @@ from raftwork.features.effects import (
     AttemptEnded,
     CancelAsked,
     CheckpointDecided,
-    Done,
     Effect,
     EnqueuedAndAssigned,
     GatesFreed,
@@ -56,106 +54,49 @@ from raftwork.features.pins import WorkerGone
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
 from raftwork.features.reschedule import MoveTo
-from raftwork.features.task_batch import NO_EXTRAS, is_ordinary
-from raftwork.features.task_row import LANED
-from raftwork.messages import Code, Extras, Result, Spec, State, decode_failure, decode_spec
-from raftwork.wire import unpack
+from raftwork.messages import State, decode_failure, decode_spec
+from raftwork.wire import pack
 from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
-from tests.sim.system.flows import FlowRules
+from tests.sim.system.enqueues import EnqueueRules
+from tests.sim.system.executions import Executions
+from tests.sim.system.flow_rules import FlowRules
+from tests.sim.system.known import Known
 from tests.sim.system.lanes import LaneRules
 from tests.sim.system.limits import LimitRules
+from tests.sim.system.outcomes import OutcomeRules
 from tests.sim.system.promises import require
+from tests.sim.system.purges import PurgeRules
 from tests.sim.system.room import Rooms
 from tests.sim.system.schedules import ScheduleRules
 from tests.sim.system.timers import TimerRules
 from tests.sim.system.unique import Keys
-from tests.sim.system.workload import Batch, contents_of, tags_of
 
-
-@dataclass(slots=True)
-class Known:
-    """A committed task."""
-
-    id: str
-    spec: Spec
-    contents: int
-    size: int
-    token: int | None = None
-    attempts: int = 0
-    failures: int = 0
-    losses: int = 0
-    outcome: tuple[State, bytes] | None = None
-    key: str = ""
-    #: When it came in with a batch.
-    entered_at: int = 0
-    #: Since when it waits to be handed out; None while it does not.
-    waits_since: int | None = None
-    #: Whether its code was asked to end, and when (machine time) it is ended.
-    asked: bool = False
-    grace_ends: int = 0
-    #: The arguments that replaced its own ones.
-    arguments: bytes = b""
-    #: Whether it has code: a flow, a join and what was replaced have none.
-    has_code: bool = True
-    tags: list[tuple[str, str]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Run:
-    """Code that began under a token."""
-
-    id: str
-    worker: bytes
-    at: int
-    ok: bool | None = None
-    data: bytes = b""
-
-
-class Entering(NamedTuple):
-    """A batch that is to come in."""
-
-    queue: str
-    #: Its tasks that are not known yet, with the sizes of their payloads.
-    new: dict[str, int]
-    #: Whether it names one that is known, with the same contents or with others.
-    repeats: bool
-    contradicts: bool
-
-    @property
-    def weight(self) -> tuple[int, int]:
-        return len(self.new), sum(self.new.values())
+#: Why somebody ends a task.
+_ASKED = ("user", "superseded")
 
 
 @dataclass(slots=True)
 class QueueChecker:
+    """All that is known of tasks, with what must be true of each part of their lives."""
+
     rooms: Rooms
     #: Where to count what is rare.
     reached: Counter[str] = field(default_factory=Counter)
-    #: Ids that were sent in one request only, which was refused.
-    refused: set[str] = field(default_factory=set)
     tasks: dict[str, Known] = field(default_factory=dict)
     by_seq: dict[int, Known] = field(default_factory=dict)
     #: Whose each token ever handed out is or was: the task, and the worker's incarnation.
     tokens: dict[int, tuple[Known, bytes]] = field(default_factory=dict)
     last_token: int = 0
-    runs: dict[int, Run] = field(default_factory=dict)
-    executions: dict[str, int] = field(default_factory=dict)
-    #: Tokens handed back with the promise that their code never began.
-    released: set[int] = field(default_factory=set)
-    #: What workers said of tokens whose task they have no code for, and whose process died.
-    unknown: dict[int, bytes] = field(default_factory=dict)
-    died: set[int] = field(default_factory=set)
-    #: What each worker's process was begun with: its queues, and the names it has no code for.
-    codes: dict[bytes, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    #: Those of them that are current.
+    running: dict[int, Known] = field(default_factory=dict)
     #: By position: what was applied, and what that gave.
     applications: dict[Position, tuple[int, int]] = field(default_factory=dict)
     digests: dict[Position, bytes] = field(default_factory=dict)
-    #: Tasks that a purge being looked at must drop.
-    dropped: set[int] = field(default_factory=set)
-    #: Committed outcomes since last asked for.
+    #: Committed outcomes since last asked for, and how many there have been.
     settled: list[str] = field(default_factory=list)
+    outcomes_committed: int = 0
     lanes: LaneRules = field(init=False)
     timers: TimerRules = field(init=False)
     limits: LimitRules = field(init=False)
@@ -175,6 +116,10 @@ class QueueChecker:
     #: What code asks for, and checkpoints.
     ends: AttemptEnds = field(init=False)
     flows: FlowRules = field(init=False)
+    enqueues: EnqueueRules = field(init=False)
+    executions: Executions = field(init=False)
+    outcomes: OutcomeRules = field(init=False)
+    purges: PurgeRules = field(init=False)
 
     def __post_init__(self) -> None:
         self.cancels = CancelChecker(self.reached)
@@ -185,6 +130,10 @@ class QueueChecker:
         self.timers = TimerRules(self.reached)
         self.limits = LimitRules(self.reached)
         self.schedules = ScheduleRules(self, self.reached)
+        self.enqueues = EnqueueRules(self)
+        self.executions = Executions(self)
+        self.outcomes = OutcomeRules(self)
+        self.purges = PurgeRules(self)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -199,35 +148,34 @@ class QueueChecker:
     ) -> None:
         """`steps`: how many of the effects were there before each command, and after the last."""
         self._machine = machine
-        made = (crc32(data), crc32(repr(applied).encode()))
+        told = [(type(each).__name__, each) for each in (*applied.replies, *applied.effects)]
+        made = (crc32(data), crc32(pack(told)))
         known = self.applications.get(at)
         if known is not None:
             require(known == made, "same commands, same answers", f"{name} differs at {at}")
             return
         self.applications[at] = made
         self.rooms.newest = at
-        effects, (time, _) = applied.effects, decode_batch(data)
+        effects, (time, plains) = applied.effects, decode_batch(data)
         self.time = max(self.time, time)
         self.timers.entry(time, at.epoch)
         self.ends.entry(time)
         self.schedules.epoch = at.epoch
-        self.keys.passed(data)
+        self.keys.passed(time)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
         self.keys.hand_on()
         self.keys.awake()
         self.timers.swept()
-        running = [task for task in self.tasks.values() if task.token is not None]
-        self.cancels.over(self.time, running)
+        self.cancels.over(self.time, self.running.values())
         for plain, reply, start, end in zip(
-            decode_batch(data)[1], applied.replies, steps[:-1], steps[1:], strict=True
+            plains, applied.replies, steps[:-1], steps[1:], strict=True
         ):
             self._command(plain, reply, effects[start:end])
         for effect in effects[steps[-1] :]:
             self._effect(effect)  # of what waited for tasks that ended
         self.flows.entered(machine)
-        tokens = [task.token for task in self.tasks.values() if task.token is not None]
-        self.limits.over(machine, tokens, self.timers.time)
+        self.limits.over(machine, self.running, self.timers.time)
         self.schedules.compare()
 
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
@@ -239,11 +187,11 @@ class QueueChecker:
         self.schedules.command(command, reply)
         match command:
             case Admit():
-                self._admits(command, reply, effects)
+                self.enqueues.admits(command, reply, effects)
             case Configure() | ConfigureCluster():
                 self._configures(command, reply)
             case Release():
-                self._released(command)
+                self.executions.handed_back(command)
             case Expire() | Fail() | Postpone() | HoldBack() | Lose():
                 self._attempts(command)
             case _:
@@ -263,7 +211,7 @@ class QueueChecker:
             case MoveTo() if command.id in self.tasks:
                 self._moves(command, reply)
             case DropWaiting():
-                self._drops(command, reply, effects)
+                self.purges.drops(command, reply, effects)
             case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew() | WorkerGone():
                 self.flows.command(command, reply, effects)
             case CancelSome() | Pause() | Resume():
@@ -296,7 +244,7 @@ class QueueChecker:
                 pass
             case Settled(token=0):
                 cancelled = effect.seq in self.cancels.ended
-                (self._cancelled if cancelled else self._purged)(effect)
+                (self._cancelled if cancelled else self.purges.ends)(effect)
             case QueueResumed() | CancelAsked():
                 self._told_of(effect)
             case Settled():
@@ -309,7 +257,7 @@ class QueueChecker:
                 self.lanes.waits(effect, task)
                 self.flows.waits(task)
                 waits = task.token is None and task.outcome is None
-                require(waits, "one owner", f"{task.id} waits again, but has {task}")
+                require(waits, "one owner", lambda: f"{task.id} waits again, but has {task}")
                 task.waits_since = self.rooms.timeline.now
                 self.keys.requeued(seq)
             case TokenRejected(token):
@@ -339,13 +287,23 @@ class QueueChecker:
     def _queued(self, spec: bytes, tasks: list[tuple[int, tuple[str, bytes]]]) -> None:
         start = crc32(spec)
         for seq, (task, payload) in tasks:
-            require(task not in self.tasks, "once in", f"{task} is enqueued a second time")
-            require(seq not in self.by_seq, "once in", f"number {seq} is given a second time")
-            require(task not in self.refused, "refused for good", f"{task} was refused, and is in")
-            known = Known(task, decode_spec(spec), crc32(payload, start), len(payload))
+            require(
+                task not in self.enqueues.refused,
+                "refused for good",
+                f"{task} was refused, and is in",
+            )
+            known = Known(seq, task, decode_spec(spec), crc32(payload, start), len(payload))
             known.entered_at = known.waits_since = self.rooms.timeline.now
-            self.tasks[task] = self.by_seq[seq] = known
+            self.enters(known)
             self.rooms.move(known.spec.queue, 1, known.size)
+
+    def enters(self, known: Known) -> None:
+        """It is there from now on, once."""
+        text = f"{known.id} is enqueued a second time"
+        require(known.id not in self.tasks, "once in", text)
+        text = f"number {known.seq} is given a second time"
+        require(known.seq not in self.by_seq, "once in", text)
+        self.tasks[known.id] = self.by_seq[known.seq] = known
 
     def _assigned(self, worker: bytes, tasks: list[tuple[int, int, int]]) -> None:
         for token, seq, attempt in tasks:
@@ -361,6 +319,7 @@ class QueueChecker:
             self.timers.assigned(seq)
             self.limits.assigned(seq, token, self.timers.time)
             self.last_token = task.token = token
+            self.running[token] = task
             task.waits_since = None
             self.rooms.move(task.spec.queue, -1, -task.size)
             task.attempts = attempt
@@ -372,8 +331,9 @@ class QueueChecker:
         task = self._current(token, seq)
         require(not task.asked, "retry after a cancel", f"{task.id} was asked to end: waits again")
         text = f"{task.id} may run again after {task.losses} losses"
-        require(task.losses < _losses_allowed(task), "quarantine", text)
-        task.token = None
+        require(task.losses < task.losses_allowed, "quarantine", text)
+        self.ends.closed(token, task.id)
+        self._leaves(task)
         room = self.rooms.of(task.spec.queue)
         self.reached["came back into a full queue"] += room.full
         self.rooms.move(task.spec.queue, 1, task.size)
@@ -385,76 +345,27 @@ class QueueChecker:
         self.limits.ended(token)
         return task
 
+    def _leaves(self, task: Known) -> None:
+        """Its token is over."""
+        assert task.token is not None
+        del self.running[task.token]
+        task.token = None
+
     def _settled(self, effect: Settled) -> None:
         task = self._current(effect.token, effect.seq)
-        require(task.outcome is None, "first outcome", f"{task.id} has a second outcome")
-        run = self.runs.get(effect.token)
-        self.cancels.settled(task, effect)
-        if effect.state is State.SUCCEEDED:
-            mine = run is not None and run.ok is True and run.data == effect.data
-            text = f"{task.id} succeeded under {effect.token} with what its worker never computed"
-            require(mine, "true results", text)
-        elif self.timers.ends_by_time(effect, ran=run is not None):
-            pass
-        elif effect.state is State.FAILED and not self._timed_out(effect, task):
-            mine = run is not None and run.ok is False and _same(run.data, effect.data)
-            mine = mine or self.unknown.get(effect.token) == effect.data
-            self.reached["a task that nobody knew"] += effect.token in self.unknown
-            require(mine, "true results", f"{task.id} failed under {effect.token}, not in its code")
-            if not task.spec.at_most_once and effect.token not in self.unknown:
-                self.ends.failed(effect.token, task.id, task.spec.retries - task.failures)
-        if effect.state is State.LOST:
-            text = f"{task.id} is lost after {task.losses} losses"
-            require(task.losses == _losses_allowed(task), "quarantine", text)
-            self.reached["quarantined"] += task.losses > 1
-        task.outcome = (effect.state, effect.data)
-        task.token = None
+        self.outcomes.committed(effect, task)
+        self.ends_as(effect, task)
+        self._leaves(task)
         self.lanes.ended(effect.seq, task, effect.state)
         self.timers.ended(effect.seq)
-        self.settled.append(task.id)
         self.keys.settled(task)
 
     def _moves(self, command: MoveTo, reply: Reply) -> None:
         task = self.tasks[command.id]
-        seq = next(seq for seq, each in self.by_seq.items() if each is task)
-        if self.timers.moved(command, reply, seq, task):
+        if self.timers.moved(command, reply, task):
             task.waits_since = None
-            self.special.add(seq)
-            self.lanes.moved(seq)
-
-    def _drops(self, command: DropWaiting, reply: Reply, effects: Sequence[Effect]) -> None:
-        """The first that wait, the ordinary ones in their order, and none that runs."""
-        mine = [
-            (seq, task)
-            for seq, task in sorted(self.by_seq.items())
-            if task.spec.queue == command.queue and seq <= command.upto and task.outcome is None
-        ]
-        waits = {seq for seq, task in mine if task.waits_since is not None}
-        behind = {seq for seq, task in mine if task.spec.ordered and task.token is None}
-        made = [effect.seq for effect in effects if isinstance(effect, Settled)]
-        ordinary = [seq for seq in made if seq not in self.special]
-        due = sorted(waits - self.special)[: len(ordinary)]
-        text = f"of {sorted(waits)} are dropped {made}, and the answer is {reply}"
-        require(ordinary == due and set(made) <= waits | behind, "purges", text)
-        require(len(made) == command.limit or waits <= set(made), "purges", text)
-        require(reply == Done(len(made)), "purges", text)
-        due = made
-        self.dropped.update(due)
-        self.reached["purge went on in another entry"] += bool(due) and len(due) == command.limit
-        self.reached["purge of nothing"] += not due
-
-    def _purged(self, effect: Settled) -> None:
-        task = self.by_seq[effect.seq]
-        if self.timers.ends_by_time(effect, ran=task.id in self.executions):
-            self.over(effect, task, effect.state)
-            return
-        require(effect.seq in self.dropped, "purges", f"{task.id} ends while it waits, unasked")
-        words = effect.state is State.FAILED and decode_failure(effect.data).type == "Purged"
-        require(words, "purges", f"{task.id} is purged, and ends as {effect}")
-        self.dropped.remove(effect.seq)
-        self.reached["purged after an attempt"] += task.attempts > 0
-        self.reached["purged"] += 1
-        self.over(effect, task, State.CANCELLED)
+            self.special.add(task.seq)
+            self.lanes.moved(task.seq)
 
     def _cancelled(self, effect: Settled) -> None:
         """It waited, and was cancelled."""
@@ -468,19 +379,17 @@ class QueueChecker:
         """It ended while no worker had it; `fate` is what that is to those behind it."""
         self.timers.ended(effect.seq)
         task.waits_since = None
-        task.outcome = (effect.state, effect.data)
+        self.ends_as(effect, task)
         self.lanes.ended(effect.seq, task, fate)
         self.keys.settled(task)
         self.keys.requeued(effect.seq)
         self.rooms.move(task.spec.queue, -1, -task.size)
-        self.settled.append(task.id)
 
-    def _timed_out(self, effect: Settled, task: Known) -> bool:
-        late = decode_failure(effect.data).type == "TimeLimitExceeded"
-        # By its worker's word it began: what it had no code for may have come to a report that was
-        # under way for longer than the limit.
-        began = effect.token in self.runs or effect.token in self.unknown
-        return task.spec.timeout > 0 and late and began
+    def ends_as(self, effect: Settled, task: Known) -> None:
+        """It has its outcome."""
+        task.outcome = (effect.state, effect.data)
+        self.settled.append(task.id)
+        self.outcomes_committed += 1
 
     def _fails(self, token: int) -> None:
         task = self.tokens[token][0]
@@ -510,115 +419,10 @@ class QueueChecker:
             if started and task.token == token:
                 self.timers.began(task)
 
-    # ---- coming in ------------------------------------------------------------------------------
-
-    def entering(self, spec: bytes, packed: bytes) -> Entering:
-        """What this batch would bring in now."""
-        start, new, contradicts = crc32(spec), dict[str, int](), False
-        contents: dict[str, int] = {}  # two calls that travel together may contradict each other
-        tasks = cast("list[tuple[str, bytes, str]]", unpack(packed))
-        for row in tasks:
-            task, payload = row[:2]
-            known, mine = self.tasks.get(task), contents_of(start, row)
-            if known is None:
-                new[task] = len(payload)
-                contradicts |= contents.setdefault(task, mine) != mine
-            elif known.contents != mine:
-                contradicts = True
-        return Entering(decode_spec(spec).queue, new, len(new) < len(tasks), contradicts)
-
-    def weight(self, spec: bytes, packed: bytes) -> tuple[str, int, int]:
-        """The queue a batch is for, how many of its tasks are new, and their bytes."""
-        batch = self.entering(spec, packed)
-        return (batch.queue, *batch.weight)
-
-    def weight_before(self, moment: int, batch: Batch) -> tuple[int, int, int]:
-        """How many of its tasks were new at that moment, their bytes, and until when all were."""
-        new = dict[str, int]()
-        until = self.rooms.timeline.now
-        for id_, payload, *_ in cast("list[tuple[str, bytes]]", unpack(batch.tasks)):
-            known = self.tasks.get(id_)
-            if known is None or known.entered_at > moment:
-                new[id_] = len(payload)
-            if known is not None and known.entered_at > moment:
-                until = min(until, known.entered_at)
-        return len(new), sum(new.values()), until
-
-    def _admits(self, command: Admit, reply: Reply, effects: Sequence[Effect]) -> None:
-        if _keyed(command):
-            self.keys.admitted(command, reply)
-        else:
-            self._enqueues(command, reply, effects)
-
-    def _enqueues(self, command: Admit, reply: Reply, effects: Sequence[Effect]) -> None:
-        """All that is new comes in, or nothing does, and nothing else decides which."""
-        batch = self.entering(command.spec, command.tasks)
-        room, (tasks, size) = self.rooms.of(batch.queue), batch.weight
-        lack = room.lack(tasks, size) if tasks else ""
-        due = Code.PROTOCOL if batch.contradicts else Code.QUEUE_FULL if lack else None
-        given = reply.code if isinstance(reply, Rejected) else None
-        text = f"{tasks} tasks of {size} bytes to {room}: {reply}, not {due}"
-        require(given is due, "limits", text)
-        came_in = [task for effect in effects for task in _came_in(effect)]
-        if due is None and self._is_special(command):
-            came_in = self._specials(command, batch)
-        text = f"of {list(batch.new)} came in: {came_in}, and the answer is {reply}"
-        require(came_in == (list(batch.new) if due is None else []), "all or none", text)
-        reached = self.reached
-        reached["contradiction refused"] += batch.contradicts
-        reached["duplicate enqueue suppressed"] += batch.repeats
-        reached["batch known in part"] += batch.repeats and bool(tasks)
-        reached["repeated batch acknowledged by a full queue"] += not tasks and room.full
-        if due is Code.QUEUE_FULL:
-            reached[f"enqueue refused for a queue's {lack}"] += 1
-
-    @staticmethod
-    def _is_special(command: Admit) -> bool:
-        rows = cast("list[list[object]]", unpack(command.tasks))
-        return not is_ordinary(decode_spec(command.spec)) or any(len(row) > 2 for row in rows)
-
-    def _specials(self, command: Admit, batch: Entering) -> list[str]:
-        """No effect names what is not ordinary as it comes in: the tables tell its numbers."""
-        start, spec = crc32(command.spec), decode_spec(command.spec)
-        came_in = []
-        for row in cast("list[tuple[Any, ...]]", unpack(command.tasks)):
-            if row[0] not in batch.new or row[0] in self.tasks:
-                continue
-            asked = "SELECT seq, flags FROM task WHERE id = ?"
-            found = self._machine.state.db.execute(asked, (row[0],)).fetchone()
-            if found is None:
-                continue
-            seq, flags = found
-            known = Known(row[0], spec, contents_of(start, row), len(row[1]))
-            known.entered_at = self.rooms.timeline.now
-            known.key, known.tags = "".join(row[2:3]), tags_of(row)
-            self.tasks[known.id] = self.by_seq[seq] = known
-            if flags & LANED:
-                self.special.add(seq)
-            self.rooms.move(spec.queue, 1, known.size)
-            self.lanes.entered(seq, known)
-            extras = Extras(*row[3]) if len(row) > 3 else NO_EXTRAS
-            created = min(command.created, self.time)
-            self.timers.entered(seq, known, created, extras.at)
-            self.limits.entered(seq, spec, known.key, extras.tenant)
-            came_in.append(known.id)
-        return came_in
-
     def number_of(self, id_: str) -> int:
         """The number of a task that came in with this entry; 0 if it did not."""
         found = self._machine.state.db.execute("SELECT seq FROM task WHERE id = ?", (id_,))
         return found.get or 0
-
-    def refuses_early(self, at: Position, spec: bytes, packed: bytes) -> None:
-        """A leader that has applied everything up to `at` finds a queue too full for a batch."""
-        self.reached["enqueue refused early by the leader"] += 1
-        if at < self.rooms.newest:
-            return  # what it knows is what was
-        batch = self.entering(spec, packed)
-        tasks, size = batch.weight
-        room = self.rooms.of(batch.queue)
-        text = f"{tasks} tasks of {size} bytes are refused early by {room}"
-        require(bool(tasks and room.lack(tasks, size)), "limits", text)
 
     def _configures(self, command: Configure | ConfigureCluster, reply: Reply) -> None:
         if isinstance(reply, Rejected):
@@ -631,76 +435,7 @@ class QueueChecker:
         over = room.settings.lack(room.level.tasks, room.level.size)
         self.reached["limit set below what waits"] += bool(over)
 
-    def _released(self, command: Release) -> None:
-        for token in command.tokens:
-            require(token not in self.runs, "released unstarted", f"the code of {token} ran")
-            self.released.add(token)
-            self.limits.unstarted(token)
-            self.reached["handed back unstarted"] += 1
-            self.reached["an unknown task went elsewhere"] += token in self.unknown
-
     def _expires(self, command: Expire) -> None:
         task = self.tokens[command.token][0]
         require(task.spec.timeout > 0, "lease", f"{task.id} has no time limit, and is expired")
         self.reached["expired by the leader"] += 1
-
-    # ---- executing ------------------------------------------------------------------------------
-
-    def began(self, token: int, task: str, worker: bytes, now: int) -> None:
-        """A worker starts the code of a task."""
-        require(token not in self.runs, "a token runs once", f"{token} of {task} runs again")
-        require(token not in self.released, "released unstarted", f"{token} was handed back")
-        owner = self.tokens.get(token)
-        mine = owner is not None and (owner[0].id, owner[1]) == (task, worker)
-        require(mine, "committed before pushed", f"{token} of {task} runs where it is not assigned")
-        assert owner is not None
-        self.runs[token] = Run(task, worker, now)
-        count = self.executions[task] = self.executions.get(task, 0) + 1
-        if owner[0].spec.at_most_once:
-            require(count == 1, "at most once", f"{task} runs for the {count}th time")
-
-    def ended(self, token: int, *, ok: bool, data: bytes) -> None:
-        run = self.runs[token]
-        run.ok, run.data = ok, data
-
-    # ---- telling --------------------------------------------------------------------------------
-
-    def told(self, result: Result, *, with_data: bool) -> None:
-        """A client read an outcome (an answer has no data): it is the committed one."""
-        task = self.tasks.get(result.id)
-        committed = task.outcome if task is not None else None
-        text = f"{result.id} is told to be {result.state!r}, committed is {committed}"
-        same = committed is not None and committed[0] is result.state
-        require(same, "true outcomes", text)
-        assert committed is not None
-        if with_data and not result.forgotten:
-            require(committed[1] == result.data, "true outcomes", text)
-
-
-#: Why somebody ends a task.
-_ASKED = ("user", "superseded")
-
-
-def _keyed(command: Admit) -> bool:
-    """Whether its tasks have unique keys."""
-    rows = cast("list[list[object]]", unpack(command.tasks))
-    return any(len(row) > 3 and cast("list[str]", row[3])[0] for row in rows)
-
-
-def _same(reported: bytes, stored: bytes) -> bool:
-    """Whether that is what a worker reported, as brokers store it."""
-    return decode_failure(reported) == decode_failure(stored)
-
-
-def _losses_allowed(task: Known) -> int:
-    return 1 if task.spec.at_most_once else task.spec.max_losses
-
-
-def _came_in(effect: Effect) -> list[str]:
-    match effect:
-        case Queued():
-            return [task for task, _ in effect.tasks]
-        case EnqueuedAndAssigned():
-            return [task for _, _, task, _ in effect.tasks]
-        case _:
-            return []

@@ -40,10 +40,13 @@ class RaftPromises:
         kept = now.term > before.term or (
             now.term == before.term and before.vote in (b"", now.vote)
         )
-        require(kept, "one vote a term", f"{peer.name} goes from {before} to {now}")
+        require(kept, "one vote a term", lambda: f"{peer.name} goes from {before} to {now}")
         term, index = self.acknowledged.get(peer, (0, 0))
-        text = f"{peer.name} acknowledged {index} in term {term}, and holds {facts.last}"
-        require(term != now.term or index <= facts.last.seq, "acknowledged is kept", text)
+        require(
+            term != now.term or index <= facts.last.seq,
+            "acknowledged is kept",
+            lambda: f"{peer.name} acknowledged {index} in term {term}, and holds {facts.last}",
+        )
         if now.vote == peer.incarnation:
             self.stood.add(now.term)
         text = f"{peer.name} is in term {now.term}, in which nobody stands"
@@ -57,8 +60,11 @@ class RaftPromises:
         message = decode(body)
         if isinstance(message, AppendReply):
             if message.ok:
-                text = f"{peer.name} acknowledges {message.at}, with {facts.last} on disk"
-                require(message.at <= facts.last.seq, "promise before sync", text)
+                require(
+                    message.at <= facts.last.seq,
+                    "promise before sync",
+                    lambda: f"{peer.name} acknowledges {message.at}, with {facts.last} on disk",
+                )
                 before = self.acknowledged.get(peer, (0, 0))
                 self.acknowledged[peer] = max(before, (message.term, message.at))
             return

@@ -12,7 +12,7 @@ from raftwork.consensus.core import ORIGIN, Position
 from raftwork.features.queue_settings import Configure, settings_of
 from raftwork.messages import QueueStatus
 from raftwork.wire import unpack
-from tests.sim.system.promises import require
+from tests.sim.system.promises import Violation
 from tests.sim.system.timeline import Timeline
 
 
@@ -121,9 +121,11 @@ class Rooms:
             status = found.get(queue, QueueStatus(queue, 0, 0, 0, 0, 0))
             held = told_settings(status.settings)
             stands = room.stood[bisect_right(room.changed_at, at)]
-            text = f"{name} holds {held} for {queue} at {at}, set was {stands}"
-            require(held == stands, "settings stand", text)
+            if held != stands:
+                text = f"{name} holds {held} for {queue} at {at}, set was {stands}"
+                raise Violation("settings stand", text)
             if at >= self.newest:
                 level = Level(status.queued + status.scheduled + status.blocked, status.bytes)
-                text = f"{name} counts {level} in {queue} at {at}, there are {room.level}"
-                require(level == room.level, "queues counted", text)
+                if level != room.level:
+                    text = f"{name} counts {level} in {queue} at {at}, there are {room.level}"
+                    raise Violation("queues counted", text)

@@ -1,9 +1,11 @@
 """Running seeds: which of them use the real store, and what a run tells of itself."""
 
+import gc
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -55,7 +57,7 @@ def run(
 def _run(world: World, trace: bool) -> Run:
     checker = failure = ""
     try:
-        with world.reach.watching(), PlanChecker(world).watching():
+        with _no_collector(), world.reach.watching(), PlanChecker(world).watching():
             world.run()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
         checker, failure = _found(error), f"{type(error).__name__}: {error}"
@@ -72,6 +74,21 @@ def _run(world: World, trace: bool) -> Run:
         failure=failure,
         trace="\n".join(lines),
     )
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """A history's objects live until it ends: looking for cycles among them only takes time.
+
+    What is there before is not looked at by later collections either.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _found(error: Exception) -> str:

@@ -44,7 +44,8 @@ from raftwork.features.task_row import LANED
 from raftwork.messages import Spec, decode_spec, encode_spec
 from raftwork.messages.registry import Frame
 from raftwork.wire import pack
-from tests.sim.system.promises import require
+from tests.sim.system.known import Known as Task
+from tests.sim.system.promises import Violation, require
 
 if TYPE_CHECKING:
     from tests.sim.system.queue_checker import QueueChecker
@@ -273,11 +274,12 @@ class ScheduleRules:
         if stale:
             self._reached["a tick that came too late for an edit"] += 1
             return
-        require(tick.tick <= time, "ticked early", f"at {time} {known} ticks: {tick}")
-        require(tick.tick > known.decided, "ticked twice", f"{known} ticks: {tick}")
+        early, again = tick.tick > time, tick.tick <= known.decided
+        require(not early, "ticked early", lambda: f"at {time} {known} ticks: {tick}")
+        require(not again, "ticked twice", lambda: f"{known} ticks: {tick}")
         passed = known.ticks_until(tick.tick) - known.ticks_until(known.decided)
-        text = f"{passed} ticks passed of {known}: {tick}"
-        require(passed == tick.late + 1, "tick lost", text)
+        due = passed == tick.late + 1
+        require(due, "tick lost", lambda: f"{passed} ticks passed of {known}: {tick}")
         if tick.late or not tick.run:
             outage = time - known.first_after(known.decided) > schedule_planner.GRACE_MS
             aged = known.plan.catchup is not CatchUp.ALL or known.plan.window < time - tick.tick
@@ -322,13 +324,11 @@ class ScheduleRules:
         return True
 
     def _enters(self, known: Known, id_: str, row: tuple[int, int, bytes, bytes, str]) -> None:
-        from tests.sim.system.queue_checker import Known as Task
-
         queue, (seq, flags, spec, body, key) = self._queue, row
         if known.plan.overlap is Overlap.CANCEL_PREVIOUS:
             self._superseded(known)
-        task = Task(id_, decode_spec(spec), crc32(body, crc32(spec)), len(body), key=key)
-        queue.tasks[id_] = queue.by_seq[seq] = task
+        task = Task(seq, id_, decode_spec(spec), crc32(body, crc32(spec)), len(body), key=key)
+        queue.enters(task)
         if flags & LANED:
             queue.special.add(seq)
         queue.rooms.move(task.spec.queue, 1, task.size)
@@ -338,11 +338,10 @@ class ScheduleRules:
 
     def _superseded(self, known: Known) -> None:
         queue = self._queue
-        seqs = {task.id: seq for seq, task in queue.by_seq.items()}
         for id_ in known.tasks:
             task = queue.tasks[id_]
             if task.token is None:
-                queue.cancels.ended.add(seqs[id_])
+                queue.cancels.ended.add(task.seq)
                 continue
             due = queue.time + _SUPERSEDED_GRACE_MS
             task.grace_ends = min(due, task.grace_ends) if task.asked else due
@@ -362,13 +361,14 @@ class ScheduleRules:
         db = self._queue._machine.state.db
         for known in self.known.values():
             row = db.execute(_COUNTS, (known.id,)).fetchone()
-            require(row is not None, "schedules", f"{known} is not there")
-            assert row is not None
+            if row is None:
+                raise Violation("schedules", f"{known} is not there")
             number, counted, decided, version, paused = row
             self.numbers[number] = known.id
             mine = (known.counted, known.decided, known.version, known.paused)
-            text = f"the table has {(counted, decided, version, paused)}, the model {known}"
-            require(mine == (counted, decided, version, bool(paused)), "ticks counted", text)
+            told = (counted, decided, version, bool(paused))
+            if mine != told:
+                raise Violation("ticks counted", f"the table has {told}, the model {known}")
 
     def behind(self, time: int) -> str:
         """A schedule that ought to have ticked by this time; empty if none."""

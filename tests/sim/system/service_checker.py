@@ -53,8 +53,9 @@ from raftwork.messages import (
     decode_spec,
 )
 from tests.sim.system.cluster_settings import asked_for, told
+from tests.sim.system.known import Known
 from tests.sim.system.promises import require
-from tests.sim.system.queue_checker import Known, QueueChecker
+from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.room import told_settings
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.workload import Batch
@@ -103,10 +104,6 @@ class ClientChecker:
     def is_acknowledged(self, task: str) -> bool:
         return task in self._acknowledged
 
-    @property
-    def acknowledgements(self) -> list[str]:
-        return list(self._acknowledged)
-
     def acknowledged(self, batch: Batch) -> None:
         for task, contents in zip(batch.ids, batch.contents, strict=True):
             known = self._queue.tasks.get(task)
@@ -129,7 +126,7 @@ class ClientChecker:
 
     def sent(self, batch: Batch) -> None:
         self._sent.update(batch.ids)
-        self._queue.refused.difference_update(batch.ids)
+        self._queue.enqueues.refused.difference_update(batch.ids)
 
     def no_room(self, batch: Batch) -> None:
         """Refused with QueueFull: what no other request asked for never comes in."""
@@ -137,19 +134,19 @@ class ClientChecker:
             if self._sent[task] == 1:
                 text = f"{task} is refused, and is in"
                 require(task not in self._queue.tasks, "refused for good", text)
-                self._queue.refused.add(task)
+                self._queue.enqueues.refused.add(task)
                 self._queue.reached["refused for good"] += 1
 
     def fits(self, batch: Batch) -> bool:
         """Whether there would be room for it if nothing else waited."""
-        queue, tasks, size = self._queue.weight(batch.spec, batch.tasks)
+        queue, tasks, size = self._queue.enqueues.weight(batch.spec, batch.tasks)
         return not self._queue.rooms.of(queue).settings.lack(tasks, size)
 
     def waited_in_vain(self, batch: Batch, since: int) -> None:
         """Who waited for room was refused: at some time since then there was none."""
         queue = decode_spec(batch.spec).queue
         # Another client may have brought it in, which this one would have seen at its next attempt.
-        tasks, size, until = self._queue.weight_before(since, batch)
+        tasks, size, until = self._queue.enqueues.weight_before(since, batch)
         lacked = self._queue.rooms.lacked(queue, tasks, size, since, until)
         text = f"{batch.ids} were not let in, though {queue} has had room since {since}"
         require(lacked, "waiting for room", text)
@@ -214,13 +211,15 @@ class ClientChecker:
         if isinstance(answer.error, QueueFull):
             self._queue.reached["one purge too many"] += 1
             return
-        text = f"{about} is answered by {answer}"
-        require(isinstance(answer.message, QueuePurged), "refusals", text)
-        for task in self._queue.by_seq.values():
-            if task.spec.queue == about.queue and task.waits_since is not None:
-                before = max(task.waits_since, self._acknowledged.get(task.id, asked)) < asked
-                text = f"{task.id} has waited since {task.waits_since}, was purged since {asked}"
-                require(not before, "purged", text)
+        purged = isinstance(answer.message, QueuePurged)
+        require(purged, "refusals", f"{about} is answered by {answer}")
+        left = [
+            task
+            for task in self._queue.by_seq.values()
+            if (task.waits_since is not None and task.spec.queue == about.queue)
+            and max(task.waits_since, self._acknowledged.get(task.id, asked)) < asked
+        ]
+        require(not left, "purged", f"{left} have waited since before {asked}, and were purged")
 
     def steered(
         self, asked: int, about: CancelTasks | PauseQueue | ResumeQueue, answer: Answered
@@ -237,11 +236,15 @@ class ClientChecker:
             return
         require(answer.error is None, "refusals", f"{about} is answered by {answer}")
         if isinstance(about, CancelTasks):
-            for known in self._queue.tasks.values():
-                left = known.outcome is None and not known.asked
-                before = left and self._acknowledged.get(known.id, asked) < asked
-                text = f"{about} was carried out, and {known} neither ended nor was asked to"
-                require(not before or not _meant(about, known), "cancels", text)
+            left = [
+                known
+                for known in self._queue.tasks.values()
+                if (known.outcome is None and not known.asked)
+                and self._acknowledged.get(known.id, asked) < asked
+                and _meant(about, known)
+            ]
+            text = f"{about} was carried out, and {left} neither ended nor were asked to"
+            require(not left, "cancels", text)
 
     # ---- reads ----------------------------------------------------------------------------------
 
@@ -258,7 +261,7 @@ class ClientChecker:
     def _check(self, asked: int, result: Result, *, with_data: bool) -> None:
         task = result.id
         if result.state.final:
-            self._queue.told(result, with_data=with_data)
+            self._queue.outcomes.told(result, with_data=with_data)
             self._read.setdefault(task, (result, self._timeline.now))
             return
         read = self._read.get(task)
@@ -386,13 +389,13 @@ class LeaseChecker:
                         self._failed(broker, command)
 
     def _failed(self, broker: "Broker", command: Fail) -> None:
-        if command.token not in self._queue.unknown:
+        if command.token not in self._queue.executions.unknown:
             return
         task, now = self._queue.tokens[command.token][0], broker.mono
         for (host, worker), heard in self._heard.items():
             steady = host == broker.host and now - heard.since > 2 * LEASE_MS
             there = steady and now - heard.at < LEASE_CLOSED_MS and not heard.draining
-            queues, lacks = self._queue.codes[worker]
+            queues, lacks = self._queue.executions.codes[worker]
             knows = task.spec.queue in queues and task.spec.name not in lacks
             text = f"{task.id} failed as unknown, but {worker.hex()} knows {task.spec.name}"
             require(not (there and knows), "known tasks", text)
@@ -409,7 +412,7 @@ class LeaseChecker:
                 due = True
                 self._queue.reached["taken from a worker that was back"] += 1
             text = f"{task.id} is taken from its worker after {silence.length} ms of silence"
-            if begun and token not in self._queue.died:
+            if begun and token not in self._queue.executions.died:
                 require(due, "lease", text)
 
     def _silence(self, broker: "Broker", worker: bytes, now: int) -> _Silence:

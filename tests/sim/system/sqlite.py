@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -81,15 +82,21 @@ class File(apsw.VFSFile):
         self._path = Path(path or "temporary")
         self._disk = _DISKS.get(str(self._path.parent))
         if self._disk is not None and not self._path.exists():
-            self._disk.unsynced(self._path).clear()  # of another file of this name
+            self._unsynced.clear()  # of another file of this name
         super().__init__("unix", name, flags)
+
+    @cached_property
+    def _unsynced(self) -> list[Write]:
+        """Of a file below a simulated disk."""
+        assert self._disk is not None
+        return self._disk.unsynced(self._path)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         if self._disk is not None:
             self._disk.check("write")
             size = self.xFileSize()
-            old = self.xRead(min(len(data), max(0, size - offset)), offset)
-            self._disk.unsynced(self._path).append(Write(offset, old, bytes(data), size))
+            old = self.xRead(min(len(data), size - offset), offset) if offset < size else b""
+            self._unsynced.append(Write(offset, old, bytes(data), size))
         super().xWrite(data, offset)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
@@ -97,13 +104,13 @@ class File(apsw.VFSFile):
             self._disk.check("write")
             size = self.xFileSize()
             old = self.xRead(max(0, size - newsize), newsize)
-            self._disk.unsynced(self._path).append(Write(newsize, old, b"", size))
+            self._unsynced.append(Write(newsize, old, b"", size))
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
         if self._disk is not None:
             self._disk.check("sync")
-            self._disk.unsynced(self._path).clear()
+            self._unsynced.clear()
         super().xSync(flags)
 
 

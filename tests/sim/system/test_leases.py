@@ -29,7 +29,7 @@ class _Scene:
         self.until(lambda: any(broker.active is not None for broker in world.brokers))
         self.user._enqueue(make_batch(Spec("long", "default"), {"t": ("ok", 20_000, 0)}))
         self.user.poke()
-        self.until(lambda: bool(world.queue.runs))
+        self.until(lambda: bool(world.queue.executions.runs))
         self.wait(500)  # the leader has been told that it began
         (self.leader,) = (broker for broker in world.brokers if broker.active is not None)
 

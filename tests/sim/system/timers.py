@@ -15,7 +15,7 @@ from raftwork.messages import Extras, Spec, State, decode_failure
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
-    from tests.sim.system.queue_checker import Known
+    from tests.sim.system.known import Known
     from tests.sim.system.world import World
 
 #: The share of worlds with such tasks, and of the batches there that are such.
@@ -115,7 +115,7 @@ class TimerRules:
         if times is None:
             return
         early = times.scheduled and times.due > self.time
-        require(not early, "ran early", f"at {self.time} it is woken: {times}")
+        require(not early, "ran early", lambda: f"at {self.time} it is woken: {times}")
         self._reached["due across a failover"] += times.scheduled and times.epoch != self.epoch
         times.scheduled = False
 
@@ -123,17 +123,21 @@ class TimerRules:
         times = self._times.get(seq)
         if times is None:
             return
-        require(not times.scheduled, "ran early", f"at {self.time} it is handed out: {times}")
+
+        def text() -> str:
+            return f"at {self.time} it is handed out: {times}"
+
+        require(not times.scheduled, "ran early", text)
         over = not times.begun and 0 < times.expires <= self.time
-        require(not over, "ran after expiry", f"at {self.time} it is handed out: {times}")
+        require(not over, "ran after expiry", text)
         over = 0 < times.deadline <= self.time
-        require(not over, "ran after its deadline", f"at {self.time} it is handed out: {times}")
+        require(not over, "ran after its deadline", text)
 
     def began(self, task: "Known") -> None:
         """By the word of a command its code began, or may have."""
-        for times in self._times.values():
-            if times.task is task:
-                times.begun = True
+        times = self._times.get(task.seq)
+        if times is not None:
+            times.begun = True
 
     def ended(self, seq: int) -> None:
         self._times.pop(seq, None)
@@ -158,17 +162,18 @@ class TimerRules:
             return True
         return False
 
-    def moved(self, command: MoveTo, reply: Reply, seq: int, task: "Known") -> bool:
+    def moved(self, command: MoveTo, reply: Reply, task: "Known") -> bool:
         """A task was to be moved in time; whether it was."""
-        times = self._times.get(seq)
+        times = self._times.get(task.seq)
         scheduled = times is not None and times.scheduled
         ready = task.waits_since is not None and not task.attempts and not task.spec.ordered
         may = task.outcome is None and task.token is None and (scheduled or ready)
-        require(reply == Done(int(may)), "moved in time", f"{command} of {task}: {reply}")
+        right = reply == Done(int(may))
+        require(right, "moved in time", lambda: f"{command} of {task}: {reply}")
         if not may:
             return False
         if times is None:
-            times = self._times[seq] = Times(task, 0, 0, 0, 0, scheduled=True)
+            times = self._times[task.seq] = Times(task, 0, 0, 0, 0, scheduled=True)
         times.due, times.epoch, times.scheduled = command.at, self.epoch, True
         self._reached["a scheduled task was moved"] += scheduled
         self._reached["a waiting task was moved"] += not scheduled

@@ -8,17 +8,17 @@ from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from raftwork.broker.machine.commands import decode_batch
 from raftwork.errors import ProtocolError, RaftworkError
 from raftwork.features.effects import Done, Reply
 from raftwork.features.enqueue import Admit
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
 from raftwork.messages import Extras, OnConflict, Spec, decode_spec, encode_spec
 from raftwork.wire import pack, unpack
+from tests.sim.system.known import Known
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
-    from tests.sim.system.queue_checker import Known, QueueChecker
+    from tests.sim.system.queue_checker import QueueChecker
     from tests.sim.system.world import World
 
 #: The share of worlds with such tasks, and how far they are apart there, ms.
@@ -35,6 +35,7 @@ class Keys:
         self._tasks: dict[str, list[Known]] = {}
         self._until: dict[str, int] = {}
         self._last: dict[str, str] = {}
+        self._key_of: dict[str, str] = {}
         self._settled: list[Known] = []
         #: Ids that became part of others, with those.
         self.merged: dict[str, str] = {}
@@ -46,9 +47,9 @@ class Keys:
         self._ends: dict[int, int] = {}
         self._time = 0
 
-    def passed(self, data: bytes) -> None:
+    def passed(self, time: int) -> None:
         """An entry is applied: its time stands, and what has become due by then is awake."""
-        self._time = max(self._time, decode_batch(data)[0])
+        self._time = max(self._time, time)
 
     def awake(self) -> None:
         """Time has done its work."""
@@ -147,15 +148,14 @@ class Keys:
     def _enter(
         self, spec: Spec, command: Admit, id_: str, payload: bytes, key: str, *, follows: bool
     ) -> None:
-        from tests.sim.system.queue_checker import Known
-
         queue = self._queue
         seq = queue.number_of(id_)
         require(seq > 0, "unique", f"{id_} did not come in")
-        known = Known(id_, spec, 0, len(payload))
-        queue.tasks[id_] = queue.by_seq[seq] = known
+        known = Known(seq, id_, spec, 0, len(payload))
+        queue.enters(known)
         queue.rooms.move(spec.queue, 1, known.size)
         self._tasks.setdefault(key, []).append(known)
+        self._key_of[id_] = key
         self.unqueued.add(seq)
         if not follows:
             created = min(command.created, self._time)
@@ -175,7 +175,7 @@ class Keys:
         self.merged[id_] = other
         queue.reached["unique: replaced"] += 1
 
-    def settled(self, known: "Known") -> None:
+    def settled(self, known: Known) -> None:
         """A task has its outcome; others may have theirs together with it."""
         self._settled.append(known)
 
@@ -185,14 +185,16 @@ class Keys:
             self._hand_on(known)
         self._settled.clear()
 
-    def _hand_on(self, known: "Known") -> None:
-        for key, tasks in self._tasks.items():
-            there = [task for task in tasks if task is known or _holds(task)]
-            if len(there) < 2 or there[0] is not known or _gave_up(known):
-                continue  # nobody follows, or it was no owner
-            period, until = there[1].spec.period, self._until.get(key, 0)
-            self._until[key] = max(self._time, until) + period if period else 0
-            self._last[key] = there[1].id
+    def _hand_on(self, known: Known) -> None:
+        key = self._key_of.get(known.id)
+        if key is None:
+            return
+        there = [task for task in self._tasks[key] if task is known or _holds(task)]
+        if len(there) < 2 or there[0] is not known or _gave_up(known):
+            return  # nobody follows, or it was no owner
+        period, until = there[1].spec.period, self._until.get(key, 0)
+        self._until[key] = max(self._time, until) + period if period else 0
+        self._last[key] = there[1].id
 
     def began(self, task: str, payload: bytes) -> None:
         """Its code begins, with these arguments."""
@@ -222,11 +224,11 @@ class Keys:
                 require(id_ in self._queue.tasks, "durable", text)
 
 
-def _holds(task: "Known") -> bool:
+def _holds(task: Known) -> bool:
     return task.outcome is None and not _gave_up(task)
 
 
-def _gave_up(task: "Known") -> bool:
+def _gave_up(task: Known) -> bool:
     return task.spec.until_started and task.attempts > 0
 
 

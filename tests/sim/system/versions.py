@@ -80,7 +80,8 @@ def _runs(python: str) -> bool:
 def _hashes(python: Path, version: str, seeds: str, consensus: str, venvs: Path) -> dict[str, str]:
     venvs.mkdir(parents=True, exist_ok=True)
     report = venvs / "report.json"
-    flags = ("--seeds", seeds, "--jobs", "1", "--consensus", consensus, "--report", report)
+    jobs = str(os.cpu_count() or 1)
+    flags = ("--seeds", seeds, "--jobs", jobs, "--consensus", consensus, "--report", report)
     hash_seed = str(SUPPORTED.index(version) + 1)
     done = subprocess.run(
         [python, "-m", "tests.sim.system", *flags],

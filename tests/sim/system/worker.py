@@ -296,7 +296,7 @@ class Worker(Process):
         stranger, deadly = third.random() < shape.strangers, third.random() < shape.killers
         self.lacks = tuple(name for name in NAMES if stranger and third.random() < 0.4)
         self.deadly = deadly and self.timeline.now < shape.peace_at
-        self.world.queue.codes[self.incarnation] = self.queues, self.lacks
+        self.world.queue.executions.codes[self.incarnation] = self.queues, self.lacks
 
     def stop(self, how: str, *, silently: bool = False) -> None:
         if not self.alive:
@@ -416,7 +416,7 @@ class Worker(Process):
             words = f"{self.host} does not know {name}"
             unknown = failure(task.token, "UnknownTask", words, unknown=True)
             return Code(task, now, now, unknown)
-        self.world.queue.began(task.token, task.id, self.incarnation, now)
+        self.world.queue.executions.began(task.token, task.id, self.incarnation, now)
         self.world.queue.keys.began(task.id, task.payload)
         if self.deadly:
             return Code(task, now, now + 5, lost(task.token, Loss(exit=1)))
@@ -477,15 +477,15 @@ class Worker(Process):
 
     def end(self, outcome: Outcome) -> None:
         if outcome.unknown:
-            self.world.queue.unknown[outcome.token] = outcome.data
+            self.world.queue.executions.unknown[outcome.token] = outcome.data
         elif outcome.loss is not None:
-            self.world.queue.died.add(outcome.token)
+            self.world.queue.executions.died.add(outcome.token)
             self.timeline.note("process died")
         else:
             if not outcome.returned:
                 self.world.queue.ends.ended(outcome)
             data = value_of(outcome)
-            self.world.queue.ended(outcome.token, ok=outcome.returned, data=data)
+            self.world.queue.executions.ended(outcome.token, ok=outcome.returned, data=data)
 
     # ---- sockets --------------------------------------------------------------------------------
 

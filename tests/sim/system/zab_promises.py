@@ -1,6 +1,7 @@
 """What a Zab replica promises: its epochs, and the history it acknowledged (Zab §III–V)."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from raftwork.consensus.core import ORIGIN, Peer, Position
@@ -44,13 +45,21 @@ class ZabPromises:
         now, before = _stored(facts), self.epochs.get(peer, _NONE)
         kept = before.current <= now.current <= now.accepted >= before.accepted
         one = now.accepted > before.accepted or now.source == before.source
-        require(kept and one, "epochs only grow", f"{peer.name} goes from {before} to {now}")
-        text = f"{peer.name} holds {facts.last} with {now}"
-        require(facts.last.epoch <= now.accepted, "accepted before history", text)
+        require(
+            kept and one, "epochs only grow", lambda: f"{peer.name} goes from {before} to {now}"
+        )
+        require(
+            facts.last.epoch <= now.accepted,
+            "accepted before history",
+            lambda: f"{peer.name} holds {facts.last} with {now}",
+        )
         epoch, zxid = self.acknowledged.get(peer, (0, ORIGIN))
-        text = f"{peer.name} acknowledged {zxid} in epoch {epoch}, and holds {facts.last}"
         same = now.accepted == now.current == epoch
-        require(not same or zxid <= facts.last, "acknowledged is kept", text)
+        require(
+            not same or zxid <= facts.last,
+            "acknowledged is kept",
+            lambda: f"{peer.name} acknowledged {zxid} in epoch {epoch}, and holds {facts.last}",
+        )
         held = self.entered[now.current]
         held[peer.name] = max(held.get(peer.name, ORIGIN), facts.last)
         self.epochs[peer] = now
@@ -59,7 +68,10 @@ class ZabPromises:
         if body[1] not in (_ACK_EPOCH, _ACK, _FRAME):
             return
         message, stored = decode(body), _stored(facts)
-        text = f"{peer.name} says {message}, with {stored} and {facts.last} on disk"
+
+        def text() -> str:
+            return f"{peer.name} says {message}, with {stored} and {facts.last} on disk"
+
         match message:
             case Ack():
                 self._acknowledges(peer, message, stored, facts, text)
@@ -75,12 +87,17 @@ class ZabPromises:
                 if isinstance(content, LeaderInfo):
                     offered = stored.accepted, stored.source
                     mine = offered == (content.epoch, peer.incarnation)
-                    require(mine, "promise before sync", f"{text}: {content}")
+                    require(mine, "promise before sync", lambda: f"{text()}: {content}")
             case _:
                 pass
 
     def _acknowledges(
-        self, peer: Peer, message: Ack, stored: HardState, facts: Facts, text: str
+        self,
+        peer: Peer,
+        message: Ack,
+        stored: HardState,
+        facts: Facts,
+        text: Callable[[], str],
     ) -> None:
         require(stored.current >= message.current, "promise before sync", text)
         if stored.accepted == stored.current == message.current:
