@@ -112,11 +112,16 @@ class Flows:
         return self._world.workers[1:4]
 
     def leave(self) -> None:
-        """In some worlds one of the workers, or all of them, are away for longer than a lease."""
+        """In some worlds one of the workers, or all of them, are away for longer than a lease.
+
+        In some of these they leave as peace begins: then one broker leads all the while.
+        """
         if not self.there or self._third.random() > _AWAY:
             return
         who = self._workers if self._third.random() < 0.4 else [self._third.choice(self._workers)]
-        self._world.timeline.after(self._third.randint(1_500, 4_000), self._tell_all, who)
+        last = self._world.shape.peace_at - self._world.timeline.now - 50
+        after = last if self._third.random() < 0.5 else self._third.randint(1_500, 4_000)
+        self._world.timeline.after(after, self._tell_all, who)
 
     def _tell_all(self, who: list["Worker"]) -> None:
         """What is for all of them comes just before they leave."""

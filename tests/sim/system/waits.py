@@ -12,8 +12,7 @@ knot's, if somewhere a slot is held by a task that waits, or if one below it nee
 another one counts for that has waited. And one that was parked runs on under its token: that no
 token runs twice the model of the queue sees to.
 
-Where single frames are lost at all, many of those that end waits are: that is told until it is
-heard.
+Half of the frames that end waits are lost: that is told until it is heard.
 """
 
 from random import Random
@@ -34,8 +33,8 @@ KNOT = -1
 #: What the tasks of a tree count for: a limit of one key, at each level or at the ends only; one
 #: that none of the others counts for; or any of them.
 _GATED = ("", "", "one key", "both ends", "each its own", "any")
-#: The share of frames that end waits which are lost, where frames are lost.
-_UNHEARD = 0.3
+#: The share of frames that end waits which are lost.
+_UNHEARD = 0.5
 _END_WAITS = bytes([from_broker._tags[EndWaits]])
 
 
@@ -152,7 +151,7 @@ class Waits:
 
     def loses(self, frame: bytes) -> bool:
         """Whether this frame of a leader's is one that ends waits, and is lost."""
-        if frame[1:2] != _END_WAITS or not self._world.shape.weather.loss:
+        if frame[1:2] != _END_WAITS:
             return False
         lost = self.rng.random() < _UNHEARD
         self._world.reach.counts["the end of a wait told in vain"] += lost
