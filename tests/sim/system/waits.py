@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.features import from_broker
 from raftwork.messages import Deadlock, EndWaits, Outcome, PushedTask, Spec, decode_spec
+from raftwork.wire import pack
 from tests.sim.system.limits import FOR_TREES, limit_reached
 from tests.sim.system.promises import require
 from tests.sim.system.workload import Batch, make_batch
@@ -35,7 +36,7 @@ KNOT = -1
 _GATED = ("", "", "one key", "both ends", "each its own", "any")
 #: The share of frames that end waits which are lost.
 _UNHEARD = 0.5
-_END_WAITS = bytes([from_broker._tags[EndWaits]])
+_END_WAITS = pack(from_broker._tags[EndWaits])
 
 
 class Waits:
@@ -151,7 +152,7 @@ class Waits:
 
     def loses(self, frame: bytes) -> bool:
         """Whether this frame of a leader's is one that ends waits, and is lost."""
-        if frame[1:2] != _END_WAITS:
+        if not frame.startswith(_END_WAITS, 1):
             return False
         lost = self.rng.random() < _UNHEARD
         self._world.reach.counts["the end of a wait told in vain"] += lost
