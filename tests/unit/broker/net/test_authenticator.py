@@ -1,7 +1,10 @@
 """Real sockets: who is let in, who is told why not, and what becomes of those that are revoked."""
 
+import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -119,6 +122,39 @@ def test_from_where_a_key_was_let_in_nobody_is_slowed(broker: Broker, ada: Key) 
         keys._refused("", "10.0.0.9")
     keys._addresses.tend(now() + 10 * WINDOW_MS)
     assert keys._addresses.slowed == ("10.0.0.9",)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels let all in")
+def test_who_comes_and_goes_without_a_word_is_slowed_and_nobody_beside_him(
+    broker: Broker, ada: Key
+) -> None:
+    host, _, port = broker.address.rpartition(":")
+    client = Client(broker, ada)
+    until(lambda: broker.heard, broker, client)
+
+    def connect(source: str) -> socket.socket:
+        return socket.create_connection((host, int(port)), 5, (source, 0))
+
+    deadline = now() + PATIENCE_S * 1_000
+    while not slowed(broker):  # what is silent for some seconds the broker closes
+        assert now() < deadline
+        with ExitStack() as silent:
+            for _ in range(2 * REFUSED_MAX):
+                silent.enter_context(connect("127.0.0.2"))
+                connect("127.0.0.2").close()
+            for _ in range(REFUSED_MAX // 2):
+                silent.enter_context(connect("127.0.0.3"))
+            window_ends = now() + WINDOW_MS
+            until(lambda end=window_ends: slowed(broker) or now() > end, broker, client)  # type: ignore[misc]
+    assert slowed(broker) == ("127.0.0.2",)
+    client.links.close()
+
+
+def slowed(broker: Broker) -> tuple[str, ...]:
+    broker.transport.tend(now())
+    keys = broker.transport._keys
+    assert keys is not None
+    return keys._addresses.slowed
 
 
 def test_strangers_are_turned_away_and_told_why(broker: Broker, ada: Key) -> None:
