@@ -166,6 +166,20 @@ def read_key(path: str | os.PathLike[str]) -> Key:
         raise KeyRefused(f"the key {where}: {error}") from None
 
 
+def renewed(key: Key) -> Key:
+    """The key as its file has it by now; the same one where that says nothing else.
+
+    What cannot be read then, or is not there, changes nothing: it may be about to be replaced.
+    """
+    if not key.file:
+        return key
+    try:
+        found = read_key(key.file)
+    except KeyRefused:
+        return key
+    return key if found == key else found
+
+
 def is_key_file(path: str) -> bool:
     """Whether this names a file that holds a key, be it one that can be used or not."""
     try:
