@@ -101,6 +101,11 @@ def new_key(
     return Key(name, frozenset(roles), tuple(queues), encoded(public), secret, brokers or {})
 
 
+def handed_key(name: str, secret: bytes) -> Key:
+    """The key of that secret, which another process made and handed to this one."""
+    return Key(name, frozenset({Role.READER}), (), _public_of(secret), secret, {})
+
+
 def check_name(name: str) -> str:
     """The name. Raises ValueError unless it can be one."""
     if not name or len(name.encode()) > NAME_BYTES_MAX or not name.isprintable() or " " in name:

@@ -305,6 +305,8 @@ class Node:
 
     def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
         self._chores_at = now
+        if self._grant is not None:  # it came under that broker's key
+            self._setup.tell_http(self._grant.name, hello.http_key)
         self._handshake.hello(routing, hello, now)
 
     def _client_hello(self, routing: bytes, hello: ClientHello, now: int) -> None:
