@@ -6,7 +6,6 @@ does, nor its end, is more to the broker than a line in the log.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.events import Event
     from raftwork.broker.options import BrokerConfig
+    from raftwork.keys import Key
 
 #: Before it is started again: the first time, and at most, ms.
 AGAIN_MS: Final = 1_000
@@ -32,9 +32,11 @@ class HttpChild:
         self,
         config: BrokerConfig,
         tell: Callable[[Event], None],
+        key: Key | None = None,
         spawn: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
     ) -> None:
-        self._config, self._tell, self._spawn = config, tell, spawn
+        """`key` is the one with which it asks the brokers (access/admission.py)."""
+        self._config, self._tell, self._key, self._spawn = config, tell, key, spawn
         self._pauses = Pauses[str](AGAIN_MS, AGAIN_MAX_MS)
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -70,11 +72,21 @@ class HttpChild:
         command = [sys.executable, "-P", "-m", "raftwork.web", "--http", config.http]
         command += ["--name", config.name, "--data", str(config.data)]
         command += ["--brokers", ",".join([config.reached, *rest])]
-        if config.key is not None:
-            command += ["--key", os.path.abspath(config.key.file), str(config.access)]
+        if self._key is not None:
+            command += ["--access", str(config.access)]
         if config.http_tokens is not None:
             command += ["--tokens", str(config.http_tokens)]
         if config.http_key is not None:
             command += ["--app-key", str(config.http_key)]
-        # Its standard input ends with us, however we do, and it with that (web/server.py).
-        return self._spawn(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        # Its standard input ends with us, however we do, and it with that (web/server.py). A key is
+        # handed over by it, too: in a command or a file others would see it.
+        child = self._spawn(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0)
+        if self._key is not None:
+            assert child.stdin is not None
+            try:
+                child.stdin.write(self._key.secret)
+            except OSError:
+                child.kill()
+                child.wait()
+                raise
+        return child

@@ -1,7 +1,8 @@
 """All that this process answers: health, metrics, the API and the page.
 
-Health and metrics are for machines and need no token; everything else goes by the rules
-(access.py). What is served is of this package alone: no file that a request could name.
+Health is for machines and needs no token. Everything else goes by the rules (access.py), but for
+metrics where nobody is asked who they are: whoever reaches the port may read these. What is served
+is of this package alone: no file that a request could name.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from raftwork.web.access import Forbidden, Rules
+from raftwork.web.access import Forbidden, Role, Rules
 from raftwork.web.api.serving import Api, refusal
 from raftwork.web.api.sight import Sight
 from raftwork.web.metrics import CONTENT_TYPE, Metrics
+from raftwork.web.packing import Packed
 from raftwork.web.watch import Watch, now_ms
 
 if TYPE_CHECKING:
@@ -72,15 +73,14 @@ def application(
     rules = rules or Rules()
     routes: list[BaseRoute] = [
         *(_health(watch) if watch.name else ()),
-        Route("/metrics", _metrics(watch)),
+        Route("/metrics", _metrics(watch, rules)),
     ]
     if shows_page:
         routes.append(Mount("/api/v1", routes=Api(Sight(watch, app), rules).routes()))
         routes += _page(rules)
     if rules.root_path:  # a proxy may take it off, or pass it on
         routes = [Mount(rules.root_path, routes=routes), *routes]
-    packed = Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
-    return Starlette(routes=routes, middleware=[Middleware(_Headers), packed])
+    return Starlette(routes=routes, middleware=[Middleware(_Headers), Middleware(Packed)])
 
 
 # ---- for machines -------------------------------------------------------------------------------
@@ -124,10 +124,15 @@ def respond(
     return JSONResponse(document, status_code=200 if ok else 503)
 
 
-def _metrics(watch: Watch) -> Callable[[Request], Response]:
+def _metrics(watch: Watch, rules: Rules) -> Callable[[Request], Response]:
     metrics = Metrics(watch)
 
-    def page(_request: Request) -> Response:
+    def page(request: Request) -> Response:
+        if rules.asks_who:
+            try:
+                rules.require(rules.visitor(request), Role.VIEWER, changes=False)
+            except Forbidden as error:
+                return refusal(error.status, error)
         return Response(metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
     return page

@@ -18,6 +18,7 @@ from raftwork import logs
 from raftwork.addresses import parse_address
 from raftwork.broker.options import is_loopback
 from raftwork.client.app import App
+from raftwork.keys import KEY_BYTES, handed_key
 from raftwork.web.access import Rules, Tokens, TokensRefused
 from raftwork.web.application import application
 from raftwork.web.watch import Watch
@@ -65,6 +66,17 @@ def start_logging() -> None:
     logs.start(level if level in logs.LEVELS else "info", form if form in logs.FORMATS else "text")
 
 
+def _handed() -> bytes:
+    """The secret of this process's key, which comes first over its standard input."""
+    secret = b""
+    while len(secret) < KEY_BYTES:
+        came = os.read(0, KEY_BYTES - len(secret))
+        if not came:
+            os._exit(0)  # as below
+        secret += came
+    return secret
+
+
 def _end_with_parent() -> None:
     """Wait for the end of the standard input, and of this process with it."""
     with suppress(OSError):
@@ -80,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", required=True, help="of the broker")
     parser.add_argument("--brokers", required=True, help="addresses, the broker's own first")
     parser.add_argument("--data", required=True, help="its directory")
-    parser.add_argument("--key", nargs=2, metavar="FILE", help="its key, and its access list")
+    parser.add_argument("--access", metavar="FILE", help="its access list; then a key is handed")
     parser.add_argument("--tokens", metavar="FILE", help="who may see the dashboard")
     parser.add_argument("--app-key", metavar="FILE", help="the key with which it asks the leader")
     options = parser.parse_args(arguments)
@@ -88,13 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with suppress(OSError, ValueError):
         os.nice(NICE)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    key = None if options.access is None else handed_key(f"{options.name}:http", _handed())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     brokers = options.brokers.split(",")
-    keys = None if options.key is None else (options.key[0], options.key[1])
-    watch = Watch(brokers, options.name, options.data, keys)
+    watch = Watch(brokers, options.name, options.data, key=key, access=options.access or "")
     watch.start()
     app = None
-    if options.key is None or options.app_key is not None:
+    if key is None or options.app_key is not None:
         app = App(brokers, timeout=PATIENCE_S, key=options.app_key)
     # Health is for whoever reaches the port; the dashboard is not.
     shows_page = options.tokens is not None or is_loopback(options.http)

@@ -51,6 +51,25 @@ def test_health_is_answered_while_those_who_look_have_every_thread() -> None:
     assert asyncio.run(ask()) == 200
 
 
+def test_its_key_comes_over_its_standard_input_in_whatever_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secret = bytes(range(32))
+    parts = [secret[:5], secret[5:]]
+    monkeypatch.setattr("os.read", lambda _fd, most: parts.pop(0)[:most])
+    assert server._handed() == secret
+
+
+def test_it_ends_if_its_broker_ends_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr("os.read", lambda _fd, _most: b"")
+    monkeypatch.setattr("os._exit", ended)
+    with pytest.raises(SystemExit):
+        server._handed()
+
+
 @pytest.mark.parametrize(("level", "shown"), [("", True), ("WARNING", False), ("odd", True)])
 def test_the_process_beside_a_broker_writes_down_who_changed_what(
     monkeypatch: pytest.MonkeyPatch, level: str, shown: bool

@@ -450,6 +450,22 @@ def test_beyond_loopback_without_tokens_there_are_health_and_metrics_alone() -> 
         assert here.get(path).status_code == 404
 
 
+def test_where_visitors_are_asked_who_they_are_so_is_who_reads_metrics(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"viewer {sha256('secret')} prometheus\n")
+    for rules, bearer, status in (
+        (Rules(tokens=Tokens(str(file))), "secret", 200),
+        (Rules(tokens=Tokens(str(file))), "guessed", 401),
+        (Rules(auth_header="x-user", trust=networks("10.0.0.0/8")), "secret", 401),
+    ):
+        here = TestClient(application(watch("a"), None, rules), base_url="http://a.example")
+        assert here.get("/metrics").status_code == 401
+        told = here.get("/metrics", headers={"Authorization": f"Bearer {bearer}"})
+        assert told.status_code == status
+        assert ("raftwork_broker_up" in told.text) == (status == 200)
+        assert here.get("/livez").status_code == 200
+
+
 # ---- what a browser is told, and what programs read ---------------------------------------------
 
 
