@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from raftwork.broker.peer_events import HttpEnded
-from raftwork.net.backoff import Pauses
+from raftwork.net.tended_child import TendedChild
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from raftwork.broker.events import Event
     from raftwork.broker.options import BrokerConfig
     from raftwork.keys import Key
-
-#: Before it is started again: the first time, and at most, ms.
-AGAIN_MS: Final = 1_000
-AGAIN_MAX_MS: Final = 60_000
 
 
 class HttpChild:
@@ -36,35 +32,16 @@ class HttpChild:
         spawn: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
     ) -> None:
         """`key` is the one with which it asks the brokers (access/admission.py)."""
-        self._config, self._tell, self._key, self._spawn = config, tell, key, spawn
-        self._pauses = Pauses[str](AGAIN_MS, AGAIN_MAX_MS)
-        self._child: subprocess.Popen[bytes] | None = None
+        self._config, self._key, self._spawn = config, key, spawn
+        self._child = TendedChild(self._start, lambda why: tell(HttpEnded(config.http, why)))
 
     def tend(self, now: int) -> None:
         """Start it, unless it runs, or has to wait. Never raises."""
-        child = self._child
-        if child is not None:
-            if child.poll() is None:
-                return
-            self._child = None
-            self._failed(f"it ended with status {child.returncode}", now)
-        if self._pauses.lasts("http", now):
-            return
-        try:
-            self._child = self._start()
-        except OSError as error:
-            self._failed(f"it cannot be started: {error.strerror or error}", now)
-
-    def _failed(self, why: str, now: int) -> None:
-        self._pauses.failed("http", now)
-        self._tell(HttpEnded(self._config.http, why))
+        self._child.tend(now)
 
     def close(self) -> None:
         """End it, as this broker's end does in any case."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-            child.wait()
+        self._child.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         config = self._config

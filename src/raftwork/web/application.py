@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from raftwork.web.access import Forbidden, Role, Rules
 from raftwork.web.api.serving import Api, refusal
 from raftwork.web.api.sight import Sight
+from raftwork.web.checks import respond
 from raftwork.web.metrics import CONTENT_TYPE, Metrics
 from raftwork.web.packing import Packed
 from raftwork.web.watch import Watch, now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -110,18 +111,6 @@ def _health(watch: Watch) -> list[BaseRoute]:
         Route("/readyz/{check}", readyz),
         Route("/safe-to-stop", answering(lambda health, _now: health.safe_to_stop())),
     ]
-
-
-def respond(
-    checks: Sequence[Check], *, only: str | None = None, exclude: Sequence[str] = ()
-) -> JSONResponse:
-    """200 if all that is asked for is well, else 503; each check with its reason."""
-    asked = [check for check in checks if check.name not in exclude and only in (None, check.name)]
-    if only is not None and not asked:
-        return JSONResponse({"error": f"there is no check {only}"}, status_code=404)
-    ok = all(check.ok for check in asked)
-    document = {"ok": ok, "checks": {check.name: check.why or "ok" for check in asked}}
-    return JSONResponse(document, status_code=200 if ok else 503)
 
 
 def _metrics(watch: Watch, rules: Rules) -> Callable[[Request], Response]:

@@ -4,10 +4,11 @@ import subprocess
 from pathlib import Path
 from typing import cast
 
-from raftwork.broker.http_child import AGAIN_MS, HttpChild
+from raftwork.broker.http_child import HttpChild
 from raftwork.broker.options import BrokerConfig
 from raftwork.broker.peer_events import HttpEnded
 from raftwork.keys import Role, encoded, new_key
+from raftwork.net.tended_child import AGAIN_MS
 
 
 class Child:

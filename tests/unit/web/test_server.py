@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from raftwork.web import server
-from raftwork.web.application import application, respond
+from raftwork.web.application import application
+from raftwork.web.checks import respond
 from raftwork.web.health import Check
 from tests.unit.web.seen import watch
 
