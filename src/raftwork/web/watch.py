@@ -15,6 +15,7 @@ from raftwork.client.overview import Overview, overview
 from raftwork.errors import AccessListRefused, KeyRefused, RaftworkError
 from raftwork.keys import Key, read_key
 from raftwork.web.health import Health
+from raftwork.web.queue_rates import QueueRates
 from raftwork.web.samples import Samples
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Watch:
         self.name = name
         self.health = Health(name, now_ms())
         self.samples = Samples()
+        self.queue_rates = QueueRates()
         self.seen = Seen()
         self.lock = threading.Lock()
         self._keys, self._key = keys, key if keys is None else _read_key(*keys)
@@ -107,6 +109,7 @@ class Watch:
             self.seen = seen
             self.health.look(seen.statuses, free, now_ms())
             self.samples.add(seen.at, judged)
+            self.queue_rates.add(seen.at, judged)
 
 
 def _why(error: Exception) -> str:
