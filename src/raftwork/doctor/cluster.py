@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from raftwork.client.may_stop import VOTERS, objection
 from raftwork.doctor.finding import Finding, error, warning, well
+from raftwork.durations import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,7 @@ def clocks(ahead: Mapping[str, int]) -> Finding:
     if not wrong:
         return well("clocks", "the brokers' clocks agree")
     words = ", ".join(
-        f"that of {name} is {abs(ms) / 1_000:.1f} s {'ahead' if ms > 0 else 'behind'}"
+        f"that of {name} is {in_words(abs(ms) / 1_000)} {'ahead' if ms > 0 else 'behind'}"
         for name, ms in wrong.items()
     )
     remedy = "have chrony or the like set it: schedules, delays and expiries go by the clocks"

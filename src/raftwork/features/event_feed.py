@@ -214,7 +214,7 @@ def _poll(view: View, asked: ReadEvents) -> Generator[None, None, EventsRead]:
     if asked.begin is not Begin.AFTER:
         after = ring.floor if asked.begin is Begin.OLDEST else ring.last
     wanted = Wanted(frozenset(asked.kinds), asked.queue, asked.name, asked.id)
-    name_of = lru_cache(partial(_worker_name, view))
+    name_of = worker_names(view)
     while True:
         while not ring.may_look(view.time):
             yield
@@ -232,8 +232,12 @@ def _poll(view: View, asked: ReadEvents) -> Generator[None, None, EventsRead]:
     return EventsRead(asked.request, page.events, *page.cursor, page.gap, page.more)
 
 
+def worker_names(view: View) -> Callable[[bytes], str]:
+    """The name of a worker of an incarnation; empty if it is not known (any more)."""
+    return lru_cache(partial(_worker_name, view))
+
+
 def _worker_name(view: View, incarnation: bytes) -> str:
-    """Empty if it is not known (any more)."""
     if name := view.workers.inspection.name(incarnation):
         return name
     if view.machine.level < LEVEL_OPTIONS:

@@ -16,6 +16,7 @@ from raftwork.client.overview import Overview, overview
 from raftwork.errors import AccessListRefused, RaftworkError
 from raftwork.keys import Key, renewed
 from raftwork.web.health import Health
+from raftwork.web.queue_rates import QueueRates
 from raftwork.web.samples import Samples
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Watch:
         self.name = name
         self.health = Health(name, now_ms())
         self.samples = Samples()
+        self.queue_rates = QueueRates()
         self.seen = Seen()
         self.lock = threading.Lock()
         self._key, self._access = key, access
@@ -106,6 +108,7 @@ class Watch:
             self.seen = seen
             self.health.look(seen.statuses, free, now_ms())
             self.samples.add(seen.at, judged)
+            self.queue_rates.add(seen.at, judged)
 
     def _renew_key(self) -> None:
         """Keys may have been replaced: ours, and brokers'. Raises AccessListRefused."""

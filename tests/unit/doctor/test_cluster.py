@@ -87,7 +87,7 @@ def test_a_clock_that_is_wrong_is_named_with_how_far() -> None:
     assert said().severity is Severity.OK
     behind = said(a=60_000, b=60_300, c=0)
     assert behind.severity is Severity.WARNING
-    assert "that of c is 60.0 s behind" in behind.text
+    assert "that of c is 1 min behind" in behind.text
     assert "that of b is 1.2 s ahead" in said(a=0, b=1_200).text
     assert behind.remedy
 

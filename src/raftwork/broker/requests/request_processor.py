@@ -20,7 +20,7 @@ from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
 from raftwork.broker.requests.confinement import concealed, confined
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
-from raftwork.features.audit import DONE, NoteAudit, noted
+from raftwork.features.audit import DONE, NoteAction, NoteAudit, noted, under_key
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.effects import Done, Rejected
 from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
@@ -178,6 +178,8 @@ class RequestProcessor:
             wrong = service.objection(request)
             if wrong is not None:
                 raise ProtocolError(wrong)
+            if who and isinstance(request, NoteAction):
+                request, who = under_key(request, who), ""  # it is itself a row of the audit
             charged = 0
             if grant is not None:
                 if grant.confined:

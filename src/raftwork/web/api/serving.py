@@ -25,6 +25,7 @@ from raftwork.errors import (
     UnknownWorker,
 )
 from raftwork.web.access import COOKIE, Forbidden, Rules, by_tls, require_own_page
+from raftwork.web.api.action_notes import note
 from raftwork.web.api.catalogue import ENDPOINTS
 from raftwork.web.api.endpoint import BODY_BYTES_MAX, TEXT_MAX, Asked, Endpoint
 from raftwork.web.api.openapi import document
@@ -110,18 +111,20 @@ class Api:
         return _json(self._shared.answer(key, make, endpoint.shared_s))
 
     def _act(self, endpoint: Endpoint, asked: Asked) -> Response:
-        outcome = "done"
+        failed: Exception | None = None
         try:
             answer = encode(endpoint.answer(self._sight, asked))
         except Exception as error:
-            outcome = f"{type(error).__name__}: {error}"[:500]
+            failed = error
             raise
         finally:
             who, what = asked.visitor, endpoint.path.strip("/").replace("/", " ")
+            outcome = "done" if failed is None else f"{type(failed).__name__}: {failed}"[:500]
             # As JSON, so that no name can make a line of its own.
             told = json.dumps([who.name, who.role.word, what, outcome])
             log.info("action %s %s", told, asked.said())
             self._shared.forget()
+            note(self._sight, asked, what, failed)
         return _json(answer)
 
     async def _log_in(self, request: Request) -> Response:

@@ -1,4 +1,5 @@
 import { chart } from "../chart.js";
+import { MARKS, marked, marksOf } from "../marks.js";
 import { count, duration, rate } from "../format.js";
 import { figure, html, inQueue, nothing, share, state, table, to, waiting } from "../parts.js";
 
@@ -8,16 +9,18 @@ export const overview = {
   needs: () => ({
     history: { path: "history", every: 5_000 },
     queues: { path: "queues", every: 2_000 },
+    marks: MARKS,
   }),
-  view({ live }) {
+  view({ live, may, change }) {
     return html`<h1 tabindex="-1">Overview</h1>${waiting(live.get("status"), (data) => html`
       ${alarms(data)}
       ${figures(data)}
-      ${charts(live.get("history").data?.points || [])}
+      ${charts(live.get("history").data?.points || [], marksOf(live))}
       <div class="columns">
         <section><h2>Queues</h2>${waiting(live.get("queues"), busiest)}</section>
         <section><h2>Brokers</h2>${brokers(data)}</section>
-      </div>`)}`;
+      </div>
+      ${marked(marksOf(live), { may, change })}`)}`;
   },
 };
 
@@ -41,16 +44,16 @@ function figures({ totals, rates }) {
   </dl>`;
 }
 
-function charts(points) {
+function charts(points, marks) {
   return html`<div class="columns">
     ${chart("Tasks a second", points, [
       { name: "ended", colour: "accent", fill: true, of: (p) => p[1] },
       { name: "failed", colour: "alarm", of: (p) => p[2] },
-    ])}
+    ], marks)}
     ${chart("Tasks", points, [
       { name: "queued", colour: "mute", fill: true, of: (p) => p[3] },
       { name: "running", colour: "accent", of: (p) => p[4] },
-    ])}
+    ], marks)}
   </div>`;
 }
 
