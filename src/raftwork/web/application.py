@@ -6,6 +6,7 @@ Health and metrics are for machines and need no token; everything else goes by t
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from raftwork.client.app import App
     from raftwork.web.health import Check, Health
+    from raftwork.web.stream.viewers import Streams
 
 #: Nothing from elsewhere, nothing inline, in no frame.
 POLICY: Final = (
@@ -74,13 +76,24 @@ def application(
         *(_health(watch) if watch.name else ()),
         Route("/metrics", _metrics(watch)),
     ]
+    streams: list[Streams] = []
     if shows_page:
-        routes.append(Mount("/api/v1", routes=Api(Sight(watch, app), rules).routes()))
+        api = Api(Sight(watch, app), rules)
+        streams.append(api.streams)
+        routes.append(Mount("/api/v1", routes=api.routes()))
         routes += _page(rules)
     if rules.root_path:  # a proxy may take it off, or pass it on
         routes = [Mount(rules.root_path, routes=routes), *routes]
     packed = Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
-    return Starlette(routes=routes, middleware=[Middleware(_Headers), packed])
+    made = Starlette(routes=routes, middleware=[Middleware(_Headers), packed])
+    made.state.streams = streams
+    return made
+
+
+def end_streams(made: Starlette) -> None:
+    """Who is told what happens is told that this was all."""
+    for streams in made.state.streams:
+        streams.end()
 
 
 # ---- for machines -------------------------------------------------------------------------------
@@ -137,7 +150,7 @@ def _metrics(watch: Watch) -> Callable[[Request], Response]:
 
 
 def static_files() -> dict[str, bytes]:
-    """Every file of the page, by its path below `static/`."""
+    """Every file of the page as it is served, by its path below `static/`."""
     found: dict[str, bytes] = {}
     todo = [("", files("raftwork.web") / "static")]
     while todo:
@@ -147,8 +160,23 @@ def static_files() -> dict[str, bytes]:
             if each.is_dir():
                 todo.append((f"{path}/", each))
             else:
-                found[path] = each.read_bytes()
+                found[path] = _lean(path, each.read_bytes())
     return found
+
+
+#: Whole lines of comments, and indentation: they are for who reads the source.
+_FOR_READERS: Final = {
+    ".js": re.compile(rb"^[ \t]*//.*\n|^[ \t]+", re.MULTILINE),
+    ".css": re.compile(rb"/\*.*?\*/\n?|^[ \t]+", re.MULTILINE | re.DOTALL),
+}
+
+
+def _lean(path: str, content: bytes) -> bytes:
+    """A file of ours as it is served."""
+    for_readers = _FOR_READERS.get(path[path.rfind(".") :])
+    if for_readers is None or path.startswith("vendor/"):
+        return content
+    return for_readers.sub(b"", content)
 
 
 def _page(rules: Rules) -> list[BaseRoute]:

@@ -48,6 +48,16 @@ def test_every_import_is_there() -> None:
         assert (STATIC.parent / wanted).is_file(), wanted
 
 
+def test_what_is_for_readers_of_the_source_is_not_sent() -> None:
+    for path in ("live.js", "app.css"):
+        source, sent = (STATIC / path).read_text(), OURS[path]
+        assert "// " in source or "/*" in source
+        assert not re.search(r"^[ \t]*//|^[ \t]+\S|/\*", sent, re.MULTILINE), path
+        code = [line.strip() for line in source.splitlines() if not line.strip().startswith("//")]
+        if path.endswith(".js"):
+            assert [line for line in sent.splitlines() if line] == [line for line in code if line]
+
+
 def test_the_page_is_light() -> None:
     loaded = [
         content
