@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from raftwork.client.app import App
     from raftwork.web.health import Check, Health
+    from raftwork.web.stream.viewers import Streams
 
 #: Nothing from elsewhere, nothing inline, in no frame.
 POLICY: Final = (
@@ -76,12 +77,23 @@ def application(
         *(_health(watch) if watch.name else ()),
         Route("/metrics", _metrics(watch, rules)),
     ]
+    streams: list[Streams] = []
     if shows_page:
-        routes.append(Mount("/api/v1", routes=Api(Sight(watch, app), rules).routes()))
+        api = Api(Sight(watch, app), rules)
+        streams.append(api.streams)
+        routes.append(Mount("/api/v1", routes=api.routes()))
         routes += _page(rules)
     if rules.root_path:  # a proxy may take it off, or pass it on
         routes = [Mount(rules.root_path, routes=routes), *routes]
-    return Starlette(routes=routes, middleware=[Middleware(_Headers), Middleware(Packed)])
+    made = Starlette(routes=routes, middleware=[Middleware(_Headers), Middleware(Packed)])
+    made.state.streams = streams
+    return made
+
+
+def end_streams(made: Starlette) -> None:
+    """Who is told what happens is told that this was all."""
+    for streams in made.state.streams:
+        streams.end()
 
 
 # ---- for machines -------------------------------------------------------------------------------

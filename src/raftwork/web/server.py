@@ -12,6 +12,7 @@ import resource
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from raftwork import logs
@@ -20,7 +21,7 @@ from raftwork.broker.options import is_loopback
 from raftwork.client.app import App
 from raftwork.keys import KEY_BYTES, handed_key
 from raftwork.web.access import Rules, Tokens, TokensRefused
-from raftwork.web.application import application
+from raftwork.web.application import application, end_streams
 from raftwork.web.watch import Watch
 
 if TYPE_CHECKING:
@@ -30,20 +31,22 @@ if TYPE_CHECKING:
 
 NICE: Final = 10
 MEMORY_BYTES: Final = 512 * 1024 * 1024
-#: So many connections at once: more are refused with 503.
-CONNECTIONS_MAX: Final = 100
+#: So many connections at once: more are refused with 503. Some are streams (VIEWERS_MAX).
+CONNECTIONS_MAX: Final = 250
 #: For an answer of the leader, s: who looks at a page waits no longer.
 PATIENCE_S: Final = 5.0
+#: The exit status if the address cannot be had; uvicorn's.
+_NOT_STARTED: Final = 3
 
 
 def serve(app: Starlette, listen: str) -> None:
     """Answer at that address until this process is told to end."""
-    import uvicorn
+    from uvicorn import Config
 
-    from raftwork.web.connections import Connection
+    from raftwork.web.connections import Connection, Server
 
     host, port = parse_address(listen)
-    uvicorn.run(
+    config = Config(
         app,
         host=host.strip("[]"),
         port=port,
@@ -57,6 +60,11 @@ def serve(app: Starlette, listen: str) -> None:
         # Who asks is who is connected: a header says so only where we are told to trust it.
         proxy_headers=False,
     )
+    server = Server(config, partial(end_streams, app))
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(_NOT_STARTED)
 
 
 def start_logging() -> None:

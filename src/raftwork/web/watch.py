@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from raftwork.messages import BrokerStatus
+
+log = logging.getLogger("raftwork.web")
 
 #: Between two questions, and for an answer, s.
 EVERY_S: Final = 1.0
@@ -75,7 +78,10 @@ class Watch:
         self._key, self._access = key, access
         self._renew_key()
         self._brokers, self._data, self._gather = list(brokers), data, ask
-        self._over = threading.Event()
+        #: Called after each look, in this thread.
+        self.on_look: Callable[[], None] = _nothing
+        self._over = False
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -84,13 +90,23 @@ class Watch:
 
     def stop(self) -> None:
         """Ask no more."""
-        self._over.set()
+        self._over = True
+        self._hurry.set()
+
+    def hurry(self) -> None:
+        """Something has happened that people wait to see: ask now."""
+        self._hurry.set()
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        while not self._over:
             began = time.monotonic()
+            self._hurry.clear()
             self.look()
-            self._over.wait(max(0.0, began + EVERY_S - time.monotonic()))
+            try:
+                self.on_look()
+            except Exception:
+                log.exception("who looks could not be told")
+            self._hurry.wait(max(0.0, began + EVERY_S - time.monotonic()))
 
     def look(self) -> None:
         """Ask once."""
@@ -116,6 +132,10 @@ class Watch:
             self._key = renewed(self._key)
             if self._access:
                 self._key = replace(self._key, brokers=read_access(self._access).broker_keys)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _why(error: Exception) -> str:

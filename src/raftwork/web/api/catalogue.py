@@ -8,6 +8,7 @@ from raftwork.durations import DURATION_MAX_S
 from raftwork.web.access import Role
 from raftwork.web.api import acting, dead, looking, marks, places, running
 from raftwork.web.api.endpoint import Endpoint, Field
+from raftwork.web.stream.subscription import stream
 
 _LIMIT: Final = Field("limit", "how many at most", int, least=1, most=looking.TASKS_MAX)
 _BEFORE: Final = Field("before", "the `before` of the page before", int, least=1)
@@ -87,6 +88,18 @@ ENDPOINTS: Final = (
         (Field("text", "what to mark it with: 1 to 200 characters", required=True),),
     ),
     Endpoint("GET", "/cluster", _V, "Each broker, and the elections.", looking.cluster),
+    Endpoint(
+        *("GET", "/stream", _V, "What happens, as it happens.", stream),
+        (
+            Field("after", "a cursor: behind that event; else with what happens from now on"),
+            Field("kind", "of these kinds, with commas between them: `failed,lost`"),
+            Field("queue", "of this queue"),
+            Field("name", "of tasks of such a name, a glob"),
+            Field("id", "of this task, flow or schedule"),
+            Field("topics", "`events`, `changed`, or both, with a comma; else both"),
+        ),
+        streams=True,
+    ),
     Endpoint(
         *("POST", "/tasks/cancel", _O, "Cancel tasks.", acting.cancel),
         (

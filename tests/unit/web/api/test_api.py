@@ -21,7 +21,7 @@ from raftwork.web.access import Role, Rules, Tokens, Visitor, networks, sha256
 from raftwork.web.api import dead, serving
 from raftwork.web.api.catalogue import ENDPOINTS
 from raftwork.web.api.endpoint import BODY_BYTES_MAX
-from raftwork.web.application import POLICY, application
+from raftwork.web.application import POLICY, application, end_streams
 from tests.unit.web.seen import watch
 
 HOST = "http://127.0.0.1:7780"
@@ -562,6 +562,41 @@ def test_what_the_audit_does_not_take_is_done_all_the_same_and_said(
 
 def _refuse(*_: object) -> None:
     raise ProtocolError("not here")
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "text"),
+    [
+        ("after=x", 400, "'x' is no cursor"),
+        ("kind=failed,odd", 400, "kinds are"),
+        ("topics=all", 400, "topics: they are events, changed; got 'all'"),
+        ("since=1h", 400, "there is no 'since' here"),
+    ],
+)
+def test_what_a_stream_cannot_be_asked_for_is_refused_by_name(
+    local: TestClient, said: str, status: int, text: str
+) -> None:
+    answer = local.get(f"/api/v1/stream?{said}")
+    assert (answer.status_code, text in answer.json()["text"]) == (status, True), answer.text
+
+
+def test_a_stream_needs_a_visitor_an_app_for_events_and_room(
+    world: VirtualApp, tokens: Tokens
+) -> None:
+    assert client(Rules(tokens=tokens)).get("/api/v1/stream").status_code == 401
+    alone = TestClient(application(watch(), None), base_url=HOST)
+    assert alone.get("/api/v1/stream").json()["error"] == "NoApp"
+    served = application(watch(), app)
+    end_streams(served)
+    full = TestClient(served, base_url=HOST).get("/api/v1/stream")
+    assert (full.status_code, full.json()["error"]) == (503, "TooManyViewers")
+
+
+def test_where_a_stream_broke_off_is_what_the_browser_says_of_it(local: TestClient) -> None:
+    """It asks for the address that it knows, which says where it began."""
+    cursor = f"{1:08x}.{2:012x}.{3:06x}"
+    answer = local.get(f"/api/v1/stream?after={cursor}", headers={"Last-Event-ID": "broken"})
+    assert (answer.status_code, "'broken'" in answer.json()["text"]) == (400, True)
 
 
 def test_without_a_key_for_it_the_leader_is_not_asked(world: VirtualApp) -> None:
