@@ -49,6 +49,11 @@ def inflate(size: int) -> bytes:
     return bytes(size)
 
 
+@app.task(name="bench.fail")
+def fail(what: str) -> None:
+    raise ValueError(f"no such customer: {what}")
+
+
 @app.task(name="bench.mark")
 def mark(path: str, seconds: float) -> None:
     """Write when and where the code starts, then take a while."""
