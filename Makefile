@@ -20,7 +20,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench docs lock clean
+.PHONY: help demo test unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench promtool docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -90,6 +90,13 @@ suites: $(VENV)/.ready ## Tests of CPython and others, with Raftwork in the plac
 
 bench: $(VENV)/.ready ## Tasks a second and failover times on this machine
 	$(BIN)/python -m bench
+
+promtool: ## Prometheus' own tool on the rules and alerts in deploy/, and when these fire
+	@command -v promtool > /dev/null || { \
+	    root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	    $$root apt-get install -y -qq --no-install-recommends prometheus > /dev/null; }
+	promtool check config deploy/prometheus/prometheus.yml
+	promtool test rules tests/prometheus/alerts.yml
 
 docs: $(VENV)/.ready-docs ## The documentation as a site, in dist/docs; dead links fail
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
