@@ -171,4 +171,4 @@ def _who_looked(settings: Settings, done: Done) -> str:
 
 
 def _asked(done: Done) -> dict[str, float]:
-    return {"requests of viewers": done.asked, "scrapes": done.scraped}
+    return {"requests of viewers": done.asked, "told": done.told, "scrapes": done.scraped}
