@@ -177,6 +177,15 @@ def test_a_schedule_is_changed(browser: Browser, place: Place) -> None:
     assert place.app.schedules.get("nightly-report").cron == "45 4 * * *"
 
 
+def test_a_queues_settings_are_changed(browser: Browser, place: Place) -> None:
+    browser.open(f"{place.url}/#/queue?name=bulk")
+    browser.press("Change them")
+    box = browser.wait(lambda: browser.all("input[name=max_length]"), "the form")[0]
+    box.send_keys("1000" + Keys.ENTER)
+    browser.see("Changed.")
+    assert place.app.queue("bulk").settings().max_length == 1_000
+
+
 def test_failures_of_a_kind_are_run_again(browser: Browser, place: Place) -> None:
     browser.open(f"{place.url}/#/failures")
     browser.see("billing.charge")

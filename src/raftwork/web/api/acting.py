@@ -3,8 +3,9 @@ of several was done."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from raftwork.client.cancelling import GRACE_S
 from raftwork.client.documents import schedule_document
@@ -44,6 +45,27 @@ def resume_queue(sight: Sight, asked: Asked) -> object:
     """Hand out its tasks again."""
     sight.app.queue(asked.text("queue")).resume()
     return {"resumed": asked.text("queue")}
+
+
+def set_queue(sight: Sight, asked: Asked) -> object:
+    """Change what is given of a queue's settings, and clear what `unset` names."""
+    changes: dict[str, Any] = {
+        "concurrency": asked.whole("concurrency"),
+        "max_length": asked.whole("max_length"),
+        "rate": asked.text("rate") or None,
+        "balancer": asked.text("balancer") or None,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    for name in asked.texts("unset"):
+        if name not in changes or name in given:
+            free = ", ".join(changes.keys() - given.keys())
+            raise ValueError(f"unset: {name!r:.80} is none of {free}")
+        given[name] = None
+    if not given:
+        raise ValueError(f"give at least one of {', '.join(changes)}, unset")
+    queue = sight.app.queue(asked.text("queue"))
+    queue.set(**given)
+    return asdict(queue.settings())
 
 
 def purge_queue(sight: Sight, asked: Asked) -> object:

@@ -117,6 +117,16 @@ ENDPOINTS: Final = (
     ),
     Endpoint("POST", "/queues/resume", _O, "Resume a queue.", acting.resume_queue, (_QUEUE,)),
     Endpoint(
+        *("POST", "/queues/set", _A, "Change a queue's settings.", acting.set_queue),
+        (
+            *(_QUEUE, Field("concurrency", "so many of its tasks may run", int)),
+            Field("rate", "so many in a time, as 100/m"),
+            Field("max_length", "so many may wait", int),
+            Field("balancer", "the name of a load balancer"),
+            Field("unset", "settings to clear, by name", list),
+        ),
+    ),
+    Endpoint(
         *("POST", "/queues/purge", _A, "Drop all that waits.", acting.purge_queue),
         (_QUEUE, Field("preview", "say what it would drop, and drop nothing", bool)),
     ),

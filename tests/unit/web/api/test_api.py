@@ -258,6 +258,21 @@ def test_a_worker_and_a_queue_have_pages_with_who_is_next(
     assert told["placement"]["balancer"] == "round_robin"
 
 
+def test_a_queues_settings_are_changed_and_cleared(world: VirtualApp, local: TestClient) -> None:
+    said = {"queue": "mail", "concurrency": 3, "rate": "5/s", "max_length": 100}
+    told = got(local.post("/api/v1/queues/set", json=said, headers=OURS))
+    assert (told["concurrency"], told["rate"], told["max_length"]) == (3, "5/s", 100)
+    clear = {"queue": "mail", "unset": ["rate"], "concurrency": 4}
+    told = got(local.post("/api/v1/queues/set", json=clear, headers=OURS))
+    assert (told["concurrency"], told["rate"]) == (4, None)
+    for wrong in (
+        *({}, {"rate": "often"}, {"unset": ["colour"]}, {"unset": ["rate"], "rate": "1/s"}),
+        *({"concurrency": 0}, {"concurrency": 1.5}),
+    ):
+        answer = local.post("/api/v1/queues/set", json={"queue": "mail"} | wrong, headers=OURS)
+        assert answer.status_code == 400, answer.text
+
+
 def test_marks_are_put_and_told(world: VirtualApp, local: TestClient) -> None:
     got(local.post("/api/v1/marks", json={"text": "deploy 7"}, headers=OURS))
     (mark,) = got(local.get("/api/v1/marks"))["marks"]
