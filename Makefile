@@ -20,7 +20,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench docs lock clean
+.PHONY: help demo test unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest promtool suites bench docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -39,6 +39,10 @@ cluster: $(VENV)/.ready ## Only the tests with clusters of real processes
 
 browser: $(VENV)/.ready ## The dashboard in a real Chromium; screenshots go to bench/out/shots
 	$(BIN)/python -m pytest tests/browser
+
+promtool: ## Prometheus' rules and alerts, read and tried by its own tool (Debian: prometheus)
+	promtool check config --lint=none deploy/prometheus/prometheus.yml
+	promtool test rules tests/prometheus/rules.yml
 
 sim: $(VENV)/.ready ## Simulated histories of faults: make sim SEEDS=1-5000; one, with its trace: make sim SEED=7
 	$(BIN)/python -m tests.sim.cores $(PROTOCOL) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
