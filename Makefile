@@ -96,7 +96,7 @@ promtool: ## Prometheus' own tool on the rules and alerts in deploy/, and when t
 	    root=; [ "$$(id -u)" = 0 ] || root=sudo; \
 	    $$root apt-get install -y -qq --no-install-recommends prometheus > /dev/null; }
 	promtool check config deploy/prometheus/prometheus.yml
-	promtool test rules tests/prometheus/alerts.yml
+	promtool test rules tests/prometheus/alerts.yml tests/prometheus/rules.yml
 
 docs: $(VENV)/.ready-docs ## The documentation as a site, in dist/docs; dead links fail
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import apsw
 
+from raftwork.broker.oldest_waits import oldest_waits
+from raftwork.broker.task_counters import TaskCounters
 from raftwork.consensus.core import ORIGIN, Kind, Position
 from raftwork.consensus.membership import decode_roster
 from raftwork.features.event_feed import ALL_OF_IT, Cursor, Page, ToldEvent, Wanted, told
 from raftwork.features.event_journal import EVENT_BYTES, EventKind, Happened
+from raftwork.messages.facts import NO_DURATIONS, MachineFacts, QueueTimes
 from raftwork.wire import pack, unpack
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
     from raftwork.broker.node_setup import Setup
     from raftwork.consensus.core import Entry
+    from raftwork.messages.facts import BrokerFacts
 
 #: What a row costs beside its data.
 _ROW_BYTES: Final = 32
@@ -216,23 +220,46 @@ NO_EVENTS: Final = EventRing(_Nothing(apsw.Connection(""), ORIGIN), 0)
 
 
 class EventNotes:
-    """Has the events of what is applied noted in a ring. Made anew whenever the machine is."""
+    """Has the events of what is applied noted in a ring, and counted, if none are kept, too.
+
+    Made anew whenever the machine is.
+    """
 
     def __init__(
         self, store: RingStore, machine: Machine, containment: Containment, setup: Setup
     ) -> None:
         self.ring = EventRing(store, setup.event_bytes)
         self._machine = machine
-        machine.state.journal.on = self.ring.keeps
+        machine.state.journal.on = True
         self._at = store.applied
         self._boundary = containment.of("noting events", lambda: self.ring.lose(self._at))
+        self._applied = 0
+        self._counters = TaskCounters()
 
     def applied(self, entry: Entry) -> None:
         """The entry, whatever its kind, was applied. Inside the open transaction."""
         self._at = entry.at
+        self._applied += 1
         with self._boundary:
             happened = self._machine.state.journal.drain()
             self.ring.note(entry.at, self._machine.time, [*_of_entry(entry), *happened])
+            self._counters.take(happened)
+
+    def counted(self, facts: BrokerFacts | None) -> BrokerFacts | None:
+        """These, and what came of the entries so far."""
+        if facts is None:
+            return None
+        ledger = self._machine.state
+        waited, oldest = ledger.journal.waits.told(), oldest_waits(ledger)
+        waits = [
+            QueueTimes(
+                name, waited.get(name, NO_DURATIONS), max(0, facts.at - oldest.get(name, facts.at))
+            )
+            for name in sorted(waited.keys() | oldest.keys())
+        ]
+        kept = (ledger.results, ledger.result_bytes, ledger.tombstones, ledger.dead)
+        machine = MachineFacts(self._applied, self._counters.told(), waits, *kept)
+        return facts._replace(machine=machine)
 
 
 def _of_entry(entry: Entry) -> list[Happened]:

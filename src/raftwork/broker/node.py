@@ -420,7 +420,7 @@ class Node:
             *(request, self._setup, self._handshake.peers, self._replica),
             *(self._store.applied.seq, self._machine, self._supervisor.leadership),
             wall=self._wall_base + self._now,
-            facts=self._setup.facts() if facts else None,
+            facts=self._events.counted(self._setup.facts()) if facts else None,
         )
 
     # ---- out ----------------------------------------------------------------------------------

@@ -311,6 +311,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     count = len(tasks)
     queue = ledger.enter(spec.queue, count, sum(map(len, columns.payloads)))
     ledger.journal.entered(spec.queue, spec.name, list(columns.ids))
+    ledger.journal.ordinary(first, ledger.time)
     ledger.seq += count
     goes_on = command.begin and not queue.paused_until and queue.quota is None
     begun = _begin(ledger, command, queue, first, tasks, effects) if goes_on else 0
@@ -388,6 +389,8 @@ def enter_all(
     """
     rows: list[tuple[object, ...]] = []
     ready: list[Ready] = []
+    for _, _, task in tasks[:1]:
+        ledger.journal.others(task.seq)
     for spec, packed, task in tasks:
         for enters in ledger.enters:
             enters(ledger, spec, task)

@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.features.task_row import CANCELLING
+from raftwork.features.wait_times import WaitTimes
 from raftwork.messages import CancelReason, State, decode_spec, failure_head
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ _FLOW_ENDED: Final = {
 }
 _EXPIRED: Final = f"{CancelReason.EXPIRED}: "
 _alike = attrgetter("queue", "spec", "worker", "attempt")
+_begin_alike = attrgetter("queue", "attempt")
 
 
 class Happened(NamedTuple):
@@ -130,15 +132,17 @@ class Journal:
     error in that is a gap in the events, and stops no replica.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, time: int = 0) -> None:
         #: Whether anybody keeps them.
         self.on = False
-        self._noted: list[Callable[[], Iterable[Happened]]] = []
+        self._noted: list[Callable[[], Iterable[Happened] | None]] = []
+        #: For how long tasks waited that were handed out: known as the entries are told.
+        self.waits = WaitTimes(time)
 
     def drain(self) -> Sequence[Happened]:
         """Those since the last time."""
         noted, self._noted = self._noted, []
-        return [event for tell in noted for event in tell()]
+        return [event for tell in noted for event in tell() or ()]
 
     def note(self, event: Happened) -> None:
         """This happened."""
@@ -149,10 +153,30 @@ class Journal:
         """New tasks are there."""
         self.note(Happened(EventKind.ENQUEUED, ids, queue, name, due=due))
 
-    def assigned(self, runs: Sequence[Running]) -> None:
-        """These were handed out."""
+    def ready(self, seqs: Sequence[int], time: int) -> None:
+        """These wait for a worker from now on."""
+        if self.on:
+            self._noted.append(partial(self.waits.ready, seqs, time))
+
+    def ordinary(self, first: int, time: int) -> None:
+        """New tasks, numbered from `first`, wait for a worker from now on."""
+        if self.on:
+            self._noted.append(partial(self.waits.entered, first, time))
+
+    def others(self, first: int) -> None:
+        """New tasks, numbered from `first`: which of them are `ready` is told besides."""
+        if self.on:
+            self._noted.append(partial(self.waits.entered_otherwise, first))
+
+    def assigned(self, runs: Sequence[Running], time: int) -> None:
+        """These were handed out now."""
         if self.on:
             self._noted.append(partial(_of_runs, EventKind.ASSIGNED, runs))
+            self._noted.append(partial(self._begun, runs, time))
+
+    def _begun(self, runs: Sequence[Running], time: int) -> None:
+        for (queue, attempt), alike in groupby(runs, _begin_alike):
+            self.waits.begun(queue, [run.seq for run in alike], time, first=attempt == 1)
 
     def settled(
         self, state: State, verdicts: Sequence[Verdict], times_ms: Mapping[int, int]

@@ -113,6 +113,7 @@ def wait(ledger: Ledger, tasks: Sequence[Ready]) -> list[list[Requeued]]:
     That is nothing of an ordered task that others of its key are before.
     """
     ordinary = [(queue, seq) for queue, seq, flags in tasks if not flags & LANED]
+    ledger.journal.ready([seq for _, seq in ordinary], ledger.time)
     ledger.db.executemany(_WAIT, ordinary)
     names = ledger.numbered
     if len(ordinary) == len(tasks):
@@ -127,6 +128,7 @@ def wait(ledger: Ledger, tasks: Sequence[Ready]) -> list[list[Requeued]]:
 def wait_at(ledger: Ledger, places: Sequence[Place]) -> list[list[Requeued]]:
     """As `wait`, of tasks in lanes whose places are known."""
     names = ledger.numbered
+    ledger.journal.ready([at.seq for at in places], ledger.time)
     first = [
         not at.flags & ORDERED or key_order.is_first(ledger, at.queue, at.key, at.place, at.seq)
         for at in places

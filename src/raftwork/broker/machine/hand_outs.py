@@ -60,7 +60,7 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
             laned.append(at)
         else:
             ordinary[number].append(seq)
-    ledger.journal.assigned(runs)
+    ledger.journal.assigned(runs, ledger.time)
     unwait(ledger, ordinary, laned)
     return runs, _others(seqs, runs) if len(runs) < len(seqs) else []
 

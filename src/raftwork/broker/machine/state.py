@@ -173,7 +173,7 @@ class Ledger:
         #: Unique keys that are taken.
         self.keys = self._count_keys()
         self.checkpoint_bytes = self._checkpoint_bytes()
-        self.journal = Journal()
+        self.journal = Journal(self.time)
         self.schedules = Schedules(db, self.journal, there=self.level >= level_two.LEVEL)
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
@@ -416,7 +416,7 @@ class Ledger:
             run = Running(token, seq, task, queue.name, worker, spec, 1, 0, 0, len(payload))
             self.begin(run, queue)
             runs.append(run)
-        self.journal.assigned(runs)
+        self.journal.assigned(runs, self.time)
         return [
             (run.token, run.seq, task, payload)
             for run, (task, payload) in zip(runs, tasks, strict=True)
