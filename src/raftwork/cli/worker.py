@@ -37,6 +37,7 @@ class _AsGiven(TypedDict):
     pool: str
     queues: list[str]
     grace: float | None
+    capture_output: bool
     http: str | None
     name: str | None
 
@@ -153,6 +154,11 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     help="Let executors have any function called here, pickled ones among them.",
 )
 @click.option(
+    "--capture-output",
+    is_flag=True,
+    help="Have what tasks print written as lines of the log, which name the task.",
+)
+@click.option(
     "--http",
     metavar="HOST:PORT",
     callback=check_http,
@@ -187,7 +193,7 @@ def command(
     """
     require_assertions()
     recycling = max_tasks_per_child or 0, max_memory_per_child
-    _check_pool(as_given["pool"], executor, recycling)
+    _check_pool(as_given["pool"], executor, recycling, capture=as_given["capture_output"])
     shown: dict[str, object] = {
         **as_given,
         "app": app,
@@ -212,9 +218,13 @@ def _begin() -> None:
     start_logging()
 
 
-def _check_pool(pool: str, executor: str | None, recycling: tuple[int, int]) -> None:
+def _check_pool(
+    pool: str, executor: str | None, recycling: tuple[int, int], *, capture: bool
+) -> None:
     if pool != "process" and any(recycling):
         raise click.UsageError("only the process pool has children to replace")
+    if pool != "process" and capture:
+        raise click.UsageError("--capture-output goes with --pool process: others share one output")
     if (pool == "executor") != (executor is not None):
         raise click.UsageError("--pool executor and --executor MODULE:FUNCTION go together")
 

@@ -32,6 +32,7 @@ from raftwork.broker.workers.worker import NEVER, Assignment, Worker
 from raftwork.features.checkpoints import KeepCheckpoint
 from raftwork.features.effects import CheckpointDecided
 from raftwork.features.progress import TellProgress
+from raftwork.features.task_log import TellLog
 from raftwork.messages import (
     Code,
     Goodbye,
@@ -96,7 +97,7 @@ class WorkerRegistry:
             tell, self._attribution.reason, machine.current, attempts=attempts
         )
         self._reports = Reports(machine, self._attribution, self._worker_events, rng)
-        self._notes = TaskNotes(machine, epoch)
+        self._notes = TaskNotes(machine, epoch, self._holder)
         self.inspection = Inspection(
             *(self._workers, self._holder, self._attribution, self._notes), lambda: self._beaten
         )
@@ -225,7 +226,7 @@ class WorkerRegistry:
 
     #: What workers send within their sessions.
     FRAMES: ClassVar[tuple[type[ToBroker], ...]] = (
-        *(Report, Heartbeat, Goodbye, KeepCheckpoint, TellProgress),
+        *(Report, Heartbeat, Goodbye, KeepCheckpoint, TellProgress, TellLog),
     )
 
     def receive(self, routing: bytes, frame: ToBroker, now: int, time: int) -> bool:
@@ -237,7 +238,7 @@ class WorkerRegistry:
                 return self.heartbeat(routing, frame, now)
             case Goodbye():
                 return self.goodbye(routing, frame.session, now, lost=frame.lost)
-            case KeepCheckpoint() | TellProgress():
+            case KeepCheckpoint() | TellProgress() | TellLog():
                 worker = self._session(routing, frame.session, now)
                 if worker is not None:
                     self._notes.take(worker, frame, time)
