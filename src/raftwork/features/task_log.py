@@ -69,7 +69,7 @@ class LoggedLine(NamedTuple):
     sealed: bool
 
 
-@to_worker(240)
+@to_worker(220)
 class FollowLogs(NamedTuple):
     """Tell what these log, until LEASE_MS from now."""
 
@@ -78,7 +78,7 @@ class FollowLogs(NamedTuple):
     tails: list[Tail]
 
 
-@to_broker.register(241)
+@to_broker.register(221)
 class TellLog(NamedTuple):
     """The next lines of an attempt behind number `after`; or why there are none.
 
@@ -93,7 +93,7 @@ class TellLog(NamedTuple):
     why: str = ""
 
 
-@reply(242)
+@reply(222)
 class LogRead(NamedTuple):
     """The next lines of an attempt, up to number `after`.
 
@@ -115,7 +115,7 @@ class LogRead(NamedTuple):
     why: str  # there are no lines
 
 
-@request(242, reply=LogRead)
+@request(222, reply=LogRead)
 class ReadLog(NamedTuple):
     """The lines of this task behind number `after` of the attempt under `token`.
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from raftwork.web.checks import respond
 from raftwork.web.metrics import CONTENT_TYPE
-from raftwork.web.server import NICE, serve, start_logging
+from raftwork.web.server import serve, start_logging
 from raftwork.web.watch import now_ms
 from raftwork.web.worker_health import WorkerHealth
 from raftwork.web.worker_metrics import WorkerMetrics
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from raftwork.web.health import Check
 
+#: What tasks need comes first.
+_NICE: Final = 10
 _HEADERS: Final = {"Content-Type": CONTENT_TYPE}
 
 
@@ -76,9 +78,9 @@ def listen(end: socket.socket, health: WorkerHealth) -> None:
 def main(arguments: Sequence[str] = sys.argv) -> None:
     """Serve until the worker is gone."""
     _, at = arguments
-    start_logging()
     with suppress(OSError):
-        os.nice(NICE)
+        os.nice(_NICE)
+    start_logging()
     health = WorkerHealth(now_ms())
 
     def end_with_worker() -> None:
