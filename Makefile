@@ -19,6 +19,9 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 # make CONSENSUS=zab …: all of it with this protocol. Without: tests with each, the rest with Raft.
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
+# Each of the thousands of processes below would compile all of Raftwork anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench promtool docs lock clean
 

@@ -155,7 +155,7 @@ class QueueChecker:
         made = (crc32(data), crc32(pack(told)))
         known = self.applications.get(at)
         if known is not None:
-            require(known == made, "same commands, same answers", f"{name} differs at {at}")
+            require(known == made, "same commands, same answers", lambda: f"{name} differs at {at}")
             return
         self.applications[at] = made
         self.events.applied(at, applied)
