@@ -121,8 +121,9 @@ class Node:
         self._leader_events = LeaderEvents(self.tell)
         self._last_turn = self._now = now
         self._chores_at = self._chores_due = now  # to be looked at again; a turn is due for them
-        #: Nothing came since the last turn that leaves anything to be done before `_due`.
-        self._quiet, self._due = False, now
+        #: Nothing came since the last turn that leaves anything to be done before `_due`; and until
+        #: when frames of other brokers need not be read at once.
+        self._quiet, self._due, self.patient_until = False, now, now
         if store.identity.cluster_id:
             self._start_core(now)
             role = cast("Replica", self._replica).core.status.role.value
@@ -259,10 +260,9 @@ class Node:
 
     def turn(self, now: int) -> None:
         """Do all there is to do. Raises StoreError if this replica must stop."""
-        away = now - self._last_turn
+        away, self._last_turn = now - self._last_turn, now
         if away >= STALL_MS:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
-        self._last_turn = now
         if self._quiet and now < self._due and now < self._chores_at:
             return
         if now >= self._chores_at:
@@ -273,6 +273,7 @@ class Node:
         self._flush()
         self._quiet = self._replica is None or not self._replica.background  # a file wakes nobody
         self._due = self._next_turn()
+        self.patient_until = now + (0 if self._replica is None else self._replica.patience)
 
     def _chores(self, now: int) -> None:
         """What a turn need not look at unless another broker said something, or time passed."""

@@ -345,6 +345,23 @@ class Raft:
         node = self._node
         return node.term, node.me.name if type(node.role) is Leader else node.leader
 
+    @property
+    def awaits_peers(self) -> bool:
+        """See `Consensus.awaits_peers`."""
+        node, role = self._node, self._node.role
+        last = node.log.last.seq
+        if (
+            type(role) is not Leader
+            or node.commit != last
+            or role.reads
+            or role.transfer is not None
+        ):
+            return True
+        for peer in role.peers.values():
+            if peer.next <= last or peer.probing or peer.outgoing is not None:
+                return True  # what it says next decides what it is sent
+        return False
+
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""
         node = self._node
