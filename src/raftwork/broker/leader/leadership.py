@@ -72,6 +72,8 @@ if TYPE_CHECKING:
 
 #: A batch is closed at so many bytes of payload, so that one entry never holds up the log.
 BATCH_BYTES = 1024 * 1024
+#: Later than any leader time.
+_NEVER = 2**62
 
 
 class Proposal(NamedTuple):
@@ -123,8 +125,7 @@ class Leadership:
         """
         self.epoch = epoch
         self._machine, self._level = machine, machine.level
-        self._settings = machine.settings
-        self._core = core
+        self._core, self._settings = core, machine.settings
         self._clock = LeaderClock(max(machine.time, time), now)
         self._wall = wall or self._clock.at
         self._tell, self._attempts = tell, attempts
@@ -138,6 +139,7 @@ class Leadership:
         self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
         self._chores = [feature.chore(view) for feature in FEATURES if feature.chore is not None]
+        self._chores_at = machine.time  # leader time: see `_do_chores`
         first = (command for feature in FEATURES for command in feature.begins(view))
         self._pending = [Proposal(encode_command(command)) for command in first]
         #: Whether it deals with clients and workers.
@@ -166,10 +168,8 @@ class Leadership:
         if (opening := self._dispatcher.wake_at) is not None:
             at = min(at, self._clock.when(opening))
         # What cannot be proposed now must not spin.
-        if not self._pending:
-            for chore in self._chores:
-                if (wake_at := chore.wake_at) is not None:
-                    at = min(at, self._clock.when(wake_at))
+        if not self._pending and self._chores_at != _NEVER:
+            at = min(at, self._clock.when(self._chores_at))
         # Whatever is on its way wakes what is due.
         if self._proposed or self._pending:
             return at
@@ -256,7 +256,7 @@ class Leadership:
         if self.processor.polls:
             self.leaves = True
             self.processor.poll(now)
-        if not self._pending:  # the log takes something
+        if time >= self._chores_at and not self._pending:  # the log takes something
             self._do_chores(time)
         # While the log takes nothing, changes stay in the processor, where their bytes are counted.
         if self.processor.changes and sum(map(_size, self._pending)) < BATCH_BYTES:
@@ -269,19 +269,27 @@ class Leadership:
                 self._pending.append(Proposal(encode_command(note)))
         if due or self._dispatcher.needs_plan:
             self._dispatcher.pass_time(time)
-        if self._dispatcher.needs_plan:
+        if self._dispatcher.needs_plan and (self.workers.congested or not self._dispatcher.rests()):
             for assign in self._dispatcher.plan(self.workers.available()):
                 self._pending.append(Proposal(encode_command(assign)))
         if due and self._waits_for_time(time):
             self._pending.append(Proposal(encode_command(Tick())))
 
     def _do_chores(self, time: int) -> None:
+        """Have those done that are due, and find out when the next one is.
+
+        Only what they do themselves, and an entry that is applied, changes that.
+        """
+        self._chores_at = _NEVER
         for chore in self._chores:
-            if (wake_at := chore.wake_at) is None or wake_at > time:
-                continue
-            self._pending += (Proposal(encode_command(each)) for each in chore.commands())
-            for trouble in chore.troubles():
-                self._tell(ChoreFailed(trouble))
+            wake_at = chore.wake_at
+            if wake_at is not None and wake_at <= time:
+                self._pending += (Proposal(encode_command(each)) for each in chore.commands())
+                for trouble in chore.troubles():
+                    self._tell(ChoreFailed(trouble))
+                wake_at = chore.wake_at
+            if wake_at is not None and wake_at < self._chores_at:
+                self._chores_at = wake_at
 
     def _waits_for_time(self, time: int) -> bool:
         """Whether something is due, and no entry is on its way whose time would do."""
@@ -343,6 +351,7 @@ class Leadership:
     def applied(self, at: Position, applied: Applied) -> None:
         """An entry of this cluster's log took effect here."""
         self._stirred = self.leaves = True
+        self._chores_at = self.processor.view.time
         proposed = self._proposed.pop(at, None)
         if proposed is not None:
             for wanted, reply in zip(proposed, applied.replies, strict=True):
