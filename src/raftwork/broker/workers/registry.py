@@ -28,7 +28,7 @@ from raftwork.broker.workers.load import find_weights
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
 from raftwork.broker.workers.task_notes import TaskNotes
-from raftwork.broker.workers.worker import NEVER, Assignment, Worker
+from raftwork.broker.workers.worker import ACK_WAITS_BYTES, NEVER, Assignment, Worker
 from raftwork.features.checkpoints import KeepCheckpoint
 from raftwork.features.effects import CheckpointDecided
 from raftwork.features.progress import TellProgress
@@ -201,6 +201,8 @@ class WorkerRegistry:
             return False
         worker.window, worker.draining = min(beat.window, 1024), beat.draining
         worker.load_estimate.update(beat, now)
+        if worker.acks and worker.draining:
+            self._dirty[worker.incarnation] = worker
         return True
 
     def report(self, routing: bytes, report: Report, now: int, time: int) -> bool:
@@ -209,10 +211,11 @@ class WorkerRegistry:
         if worker is None:
             return False
         worker.window = min(report.window, 1024)
+        waiting = len(worker.acks)
         self._reports.take(worker, report, now, time)
         if report.waits:
             self._deadlocks.take(worker, report.waits)
-        if worker.acks or worker.hopeless:
+        if len(worker.acks) > waiting or worker.hopeless:
             self._dirty[worker.incarnation] = worker
         return True
 
@@ -335,10 +338,14 @@ class WorkerRegistry:
     def settled(self, effect: Settled) -> None:
         """A task has its outcome."""
         self._attribution.settled(effect, self._holder.get(effect.token))
-        self.closed(effect.token)
+        self.closed(effect.token, waits=len(effect.data) <= ACK_WAITS_BYTES)
 
-    def closed(self, token: int) -> None:
-        """The token is over, whatever its end: acknowledge the report, or stop the code."""
+    def closed(self, token: int, *, waits: bool = False) -> None:
+        """The token is over, whatever its end: acknowledge the report, or stop the code.
+
+        An acknowledgement that `waits` leaves with the next task or beat: by itself it would wake
+        the worker once more, and all that hangs on it is what the worker remembers.
+        """
         worker = self._holder.pop(token, None)
         if worker is None:
             return
@@ -346,6 +353,8 @@ class WorkerRegistry:
         assignment = worker.assignments.pop(token)
         if assignment.done:
             worker.acks.append(token)
+            if waits and not worker.hurries:
+                return
         else:
             worker.ends(assignment)
             worker.stops.append(token)

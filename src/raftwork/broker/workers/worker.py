@@ -36,6 +36,11 @@ PUSH_BYTES = 1024 * 1024
 SLOTS_MAX = 10_000
 #: Later than any time, ms.
 NEVER = 2**62
+#: Acknowledgements wait for a frame that leaves anyway while there are no more than so many, each
+#: of an outcome of so many bytes at most: a worker keeps those, and takes nothing new when it has
+#: 8 MiB of them.
+ACKS_MAX = 64
+ACK_WAITS_BYTES = 16 * 1024
 #: Tasks of a worker that hold no slot while they wait for others, at most.
 PARKED_MAX = 1_000
 
@@ -162,6 +167,11 @@ class Worker:
         if assignment.wait is not None:
             self.waits(assignment, None)
         self.busy -= 1
+
+    @property
+    def hurries(self) -> bool:
+        """Whether its acknowledgements leave at once: there are many, or it waits to end."""
+        return len(self.acks) > ACKS_MAX or self.draining or self.leaving
 
     @property
     def give_up_at(self) -> int:
