@@ -127,8 +127,12 @@ class EventRing:
         """This entry was applied, and brought these about. Inside the open transaction."""
         if not self._there and not self._begin():
             return
-        data = pack(happened) if happened else b""
-        last = Cursor(*at, sum([event.events for event in happened]))
+        data, events = b"", 0
+        if happened:
+            data = pack(happened)
+            for event in happened:
+                events += event.events
+        last = Cursor(*at, events)
         self._db.execute(_INSERT, (*at, time, last.n, data))
         self.last = last
         self._count(last, len(data))
@@ -207,9 +211,13 @@ class EventNotes:
     def applied(self, entry: Entry) -> None:
         """The entry, whatever its kind, was applied. Inside the open transaction."""
         self._at = entry.at
-        with self._boundary:
+        try:
             happened = self._machine.state.journal.drain()
-            self.ring.note(entry.at, self._machine.time, [*_of_entry(entry), *happened])
+            if entry.kind is not Kind.DATA or entry.at.seq == 1:
+                happened = [*_of_entry(entry), *happened]
+            self.ring.note(entry.at, self._machine.time, happened)
+        except Exception as error:  # noqa: BLE001 - it is what a boundary is for
+            self._boundary.stop(error)
 
 
 def _of_entry(entry: Entry) -> list[Happened]:

@@ -137,7 +137,10 @@ class Journal:
     def drain(self) -> Sequence[Happened]:
         """Those since the last time."""
         noted, self._noted = self._noted, []
-        return [event for tell in noted for event in tell()]
+        happened: list[Happened] = []
+        for tell in noted:
+            happened += tell()
+        return happened
 
     def note(self, event: Happened) -> None:
         """This happened."""
