@@ -21,7 +21,7 @@ from raftwork.consensus.core import ORIGIN, Kind, Position
 from raftwork.consensus.membership import decode_roster
 from raftwork.features.event_feed import ALL_OF_IT, Cursor, Page, ToldEvent, Wanted, told
 from raftwork.features.event_journal import EVENT_BYTES, EventKind, Happened
-from raftwork.wire import pack, unpack
+from raftwork.wire import maker, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,6 +57,9 @@ _EMPTY: Final = "UPDATE store_event SET data = x'' WHERE epoch = ? AND seq = ?"
 _FLOOR: Final = "SELECT epoch, seq, events FROM store_event ORDER BY epoch, seq LIMIT 1"
 _FROM: Final = """SELECT epoch, seq, at, events, data FROM store_event
     WHERE (epoch, seq) >= (?, ?) ORDER BY epoch, seq LIMIT ?"""
+
+
+_cursor = maker(Cursor)
 
 
 class RingStore(Protocol):
@@ -132,7 +135,7 @@ class EventRing:
             data = pack(happened)
             for event in happened:
                 events += event.events
-        last = Cursor(*at, events)
+        last = _cursor((*at, events))
         self._db.execute(_INSERT, (*at, time, last.n, data))
         self.last = last
         self._count(last, len(data))
@@ -203,8 +206,8 @@ class EventNotes:
         self, store: RingStore, machine: Machine, containment: Containment, setup: Setup
     ) -> None:
         self.ring = EventRing(store, setup.event_bytes)
-        self._machine = machine
-        machine.state.journal.on = self.ring.keeps
+        self._ledger = machine.state
+        self._ledger.journal.on = self.ring.keeps
         self._at = store.applied
         self._boundary = containment.of("noting events", lambda: self.ring.lose(self._at))
 
@@ -212,10 +215,10 @@ class EventNotes:
         """The entry, whatever its kind, was applied. Inside the open transaction."""
         self._at = entry.at
         try:
-            happened = self._machine.state.journal.drain()
+            happened = self._ledger.journal.drain()
             if entry.kind is not Kind.DATA or entry.at.seq == 1:
                 happened = [*_of_entry(entry), *happened]
-            self.ring.note(entry.at, self._machine.time, happened)
+            self.ring.note(entry.at, self._ledger.time, happened)
         except Exception as error:  # noqa: BLE001 - it is what a boundary is for
             self._boundary.stop(error)
 

@@ -340,7 +340,9 @@ class Server:
 
     def _turn(self) -> None:
         node, transport = self._node, self._transport
-        pause = max(0, node.wake_at - self._now)
+        pause = node.wake_at - self._now
+        if pause < 0:
+            pause = 0
         rest = 0.0
         if self._throttle.rests and (left := self._throttle.left(time.monotonic())):
             rest = 0.0 if node.leads else left
@@ -405,7 +407,8 @@ class Server:
         node.wake(now, now + self._wall_base)
         for name, frame in self._transport.from_peers(self._transport.late()):
             node.receive_peer(name, frame, now)
-        node.turn(now)
+        if not node.quiet:
+            node.turn(now)
 
     def _hear_anyone(self, now: int) -> None:
         garbage = 0

@@ -246,7 +246,7 @@ class Replica:
             if out.promises:
                 more = self._promise(out)
             else:
-                self._write(out)
+                self._write(out, promises=False)
                 self._settle(out)  # others need not wait for what is planned next
                 host.plan(now)
             if more:
@@ -273,7 +273,7 @@ class Replica:
         outputs: list[Output] = []
         out: Output | None = first
         while out is not None:
-            self._write(out)
+            self._write(out, promises=True)
             if out.committed or out.activated is not None:
                 self._host.plan(self._now)
             outputs.append(out)
@@ -290,16 +290,17 @@ class Replica:
         self._compact_at = self._now + COMPACT_MS
         self.core.compacted(self._store.compact(self.core.compactable()))
 
-    def _write(self, out: Output) -> None:
+    def _write(self, out: Output, *, promises: bool) -> None:
         store, host = self._store, self._host
         if out.deactivated:
             host.deactivated()
         for message in out.send:
             self._send(message)
-        if self._commit_at is None and (out.committed or out.promises):
+        if self._commit_at is None and (out.committed or promises):
             store.begin()
             self._commit_at = self._now + COMMIT_AFTER_MS
-        self._write_log(out)
+        if promises:
+            self._write_log(out)
         for chunk in out.stage:
             store.stage(chunk.snapshot, chunk.offset, chunk.data)
         for entry in out.committed:

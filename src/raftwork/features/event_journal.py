@@ -149,7 +149,9 @@ class Journal:
 
     def entered(self, queue: str, name: str, ids: Sequence[str], due: int = 0) -> None:
         """New tasks are there."""
-        self.note(Happened(EventKind.ENQUEUED, ids, queue, name, due=due))
+        if self.on:
+            event = Happened(EventKind.ENQUEUED, ids, queue, name, due=due)
+            self._noted.append(lambda: (event,))
 
     def assigned(self, runs: Sequence[Running]) -> None:
         """These were handed out."""

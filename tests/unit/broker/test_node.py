@@ -118,6 +118,7 @@ def test_only_a_leader_that_waits_for_nobody_is_patient_and_not_for_long(three: 
     for _ in range(20):
         three.step()
         for name, node in three.nodes.items():
+            assert node.wake_at
             patient[name].append(node.patient_until - three.now)
     assert patient[leader][0] <= 0  # its followers are to acknowledge first
     assert max(patient[leader]) == PATIENCE_MS

@@ -179,7 +179,8 @@ class Dispatcher:
     @property
     def wake_at(self) -> int | None:
         """Leader time at which `pass_time` has something to do; None if there is nothing."""
-        return self._room.wake_at
+        openings = self._room.openings
+        return openings[0][0] if openings else None
 
     def _backlog(self, queue: str) -> QueueBacklog:
         backlog = self._backlogs.get(queue)

@@ -25,6 +25,7 @@ from raftwork.features.effects import Done, Rejected
 from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
 from raftwork.messages import Code, Refused
 from raftwork.messages.bounds import lists, objections
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -125,6 +126,9 @@ class Wanted(NamedTuple):
         return self.change.command(view)
 
 
+_open, _wanted = maker(OpenRequest), maker(Wanted)
+
+
 class _Reading(NamedTuple):
     open: OpenRequest
     slices: Slices
@@ -142,7 +146,7 @@ class RequestProcessor:
         self.changes: list[Wanted] = []
         self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
         self._turn = 0
-        self._audit: list[NoteAudit] = []
+        self.noted: list[NoteAudit] = []  # for `audit`
         self._open: set[Key] = set()
         #: Of these, those of sessions that are gone.
         self._left: set[Key] = set()
@@ -179,10 +183,10 @@ class RequestProcessor:
             else:
                 grant = None
             tally = self._tallies[service.feature.about]
-            self._take(OpenRequest(key, request, service.rule, tally, cost, grant, who))
+            self._take(_open((key, request, service.rule, tally, cost, grant, who)))
         except REFUSALS as error:
             if who:
-                self._audit.append(noted(who, request, str(error)))
+                self.noted.append(noted(who, request, str(error)))
             self._refuse(routing, number, Code(error.code), str(error))
 
     def _confine(self, routing: bytes, request: Frame, grant: Grant) -> Frame:
@@ -203,14 +207,14 @@ class RequestProcessor:
                     self._early.append(asked)
                     return
                 change = rule.check(self.view, asked.request)
-                if isinstance(change, Done):
+                if type(change) is Done:
                     self._note(asked)
                     self._frames.append((asked.key[0], self._answer(rule, asked, change)))
                     return
                 if rule.grows and self.view.disk.shortage:  # what stands already is acknowledged
                     raise QueueFull(self.view.disk.shortage)
                 self._hold(asked)
-                self.changes.append(Wanted(asked, change))
+                self.changes.append(_wanted((asked, change)))
             case Read():
                 self._hold(asked)
                 self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))
@@ -268,18 +272,13 @@ class RequestProcessor:
 
     def _note(self, asked: OpenRequest, outcome: str = DONE) -> None:
         if asked.who:
-            self._audit.append(noted(asked.who, asked.request, outcome))
-
-    @property
-    def has_audit(self) -> bool:
-        """Whether `audit` has something."""
-        return bool(self._audit)
+            self.noted.append(noted(asked.who, asked.request, outcome))
 
     def audit(self) -> list[NoteAudit]:
         """What goes into the log of what admins did, drained."""
-        if not self._audit:
+        if not self.noted:
             return []
-        out, self._audit = self._audit, []
+        out, self.noted = self.noted, []
         return out if self.view.machine.level >= 2 else []
 
     # ---- changes ------------------------------------------------------------------------------
@@ -301,7 +300,8 @@ class RequestProcessor:
         rule = asked.rule
         assert type(rule) is Change
         if type(reply) is Done:
-            self._note(asked)
+            if asked.who:
+                self._note(asked)
             self._end(asked, self._answer(rule, asked, reply))
         else:
             assert isinstance(reply, Rejected)

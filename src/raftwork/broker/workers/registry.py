@@ -106,7 +106,8 @@ class WorkerRegistry:
         self.settings = machine.settings
         #: From when on every worker had the time to say hello.
         self.all_heard_at = now + ALL_HEARD_MS
-        self._full: list[Worker] = []  # passed over because their connections take no more
+        #: Those that were passed over because their connections take no more.
+        self.congested: list[Worker] = []
         self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
         self._give_up_at = NEVER  # of those without a connection, the first
@@ -125,10 +126,10 @@ class WorkerRegistry:
     def available(self) -> list[Worker]:
         """The workers that can be given tasks now and whose connections take more."""
         takers: list[Worker] = []
-        self._full = []
+        self.congested = []
         for worker in self._workers.values():
             if worker.available:
-                (takers if self._is_writable(worker) else self._full).append(worker)
+                (takers if self._is_writable(worker) else self.congested).append(worker)
         return takers
 
     def _is_writable(self, worker: Worker) -> bool:
@@ -367,7 +368,7 @@ class WorkerRegistry:
 
         Whether a worker may now be given what it could not before.
         """
-        needs_plan = any(map(self._is_writable, self._full))
+        needs_plan = any(map(self._is_writable, self.congested))
         if now >= self.wake_at:
             self._beaten = now
             for worker in list(self._workers.values()):
@@ -390,11 +391,6 @@ class WorkerRegistry:
             for worker in self._workers.values():
                 self._reports.expire(worker, now, time)
         return needs_plan
-
-    @property
-    def congested(self) -> bool:
-        """Whether workers were passed over because their connections take no more."""
-        return bool(self._full)
 
     @property
     def wake_at(self) -> int:

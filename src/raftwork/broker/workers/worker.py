@@ -279,21 +279,24 @@ class Worker:
         if self.stops:
             yield Stop(epoch, session, self.stops)
             self.stops = []
-        if self.acks:
-            yield Acknowledged(epoch, session, self.acks)
-            self.acks = []
         if self.hopeless:
             yield EndWaits(epoch, session, self.hopeless)
             self.hopeless = []
         if self.leaving and not self.draining:  # again and again, until it says so
             yield Drain(epoch, session)
-        if not writable:
+        tasks: Sequence[PushedTask] = ()
+        if writable:
+            tasks = self.push.take(read)
+            self.pushed += len(tasks)
+            for part in split_by_size(tasks, lambda t: t.size + len(t.spec), PUSH_BYTES):
+                yield Push(epoch, session, part)
+        else:
             self.push.hold()
+        if self.acks:  # nothing waits for them
+            yield Acknowledged(epoch, session, self.acks)
+            self.acks = []
+        if not writable:
             return
-        tasks = self.push.take(read)
-        self.pushed += len(tasks)
-        for part in split_by_size(tasks, lambda t: t.size + len(t.spec), PUSH_BYTES):
-            yield Push(epoch, session, part)
         if self.cancels:
             yield from self._cancel_runs(epoch)
         if self.beat_due or (silent and not tasks):
