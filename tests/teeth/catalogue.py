@@ -74,7 +74,7 @@ _DURABILITY = (
             ),
             Edit(
                 f"{_STORE}.generation:Generation.commit",
-                "if wrote and self._full:",
+                "if wrote and self.synced:",
                 "if False:",
             ),
             Edit(
