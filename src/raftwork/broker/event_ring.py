@@ -24,7 +24,7 @@ from raftwork.consensus.membership import decode_roster
 from raftwork.features.event_feed import ALL_OF_IT, Cursor, Page, ToldEvent, Wanted, told
 from raftwork.features.event_journal import EVENT_BYTES, EventKind, Happened
 from raftwork.messages.facts import NO_DURATIONS, MachineFacts, QueueTimes
-from raftwork.wire import pack, unpack
+from raftwork.wire import maker, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,6 +65,7 @@ _FROM: Final = """SELECT epoch, seq, at, events, data FROM store_event
 
 _BELOW: Final = """SELECT epoch, seq, at, data FROM store_event
     WHERE (epoch, seq) < (?, ?) ORDER BY epoch DESC, seq DESC LIMIT ?"""
+_cursor = maker(Cursor)
 
 
 class RingStore(Protocol):
@@ -135,8 +136,12 @@ class EventRing:
         """This entry was applied, and brought these about. Inside the open transaction."""
         if not self._there and not self._begin():
             return
-        data = pack(happened) if happened else b""
-        last = Cursor(*at, sum([event.events for event in happened]))
+        data, events = b"", 0
+        if happened:
+            data = pack(happened)
+            for event in happened:
+                events += event.events
+        last = _cursor((*at, events))
         self._db.execute(_INSERT, (*at, time, last.n, data))
         self.last = last
         self._count(last, len(data))
@@ -229,8 +234,8 @@ class EventNotes:
         self, store: RingStore, machine: Machine, containment: Containment, setup: Setup
     ) -> None:
         self.ring = EventRing(store, setup.event_bytes)
-        self._machine = machine
-        machine.state.journal.on = True
+        self._ledger = machine.state
+        self._ledger.journal.on = True
         self._at = store.applied
         self._boundary = containment.of("noting events", lambda: self.ring.lose(self._at))
         self._applied = 0
@@ -240,16 +245,20 @@ class EventNotes:
         """The entry, whatever its kind, was applied. Inside the open transaction."""
         self._at = entry.at
         self._applied += 1
-        with self._boundary:
-            happened = self._machine.state.journal.drain()
-            self.ring.note(entry.at, self._machine.time, [*_of_entry(entry), *happened])
+        try:
+            happened = self._ledger.journal.drain()
             self._counters.take(happened)
+            if entry.kind is not Kind.DATA or entry.at.seq == 1:
+                happened = [*_of_entry(entry), *happened]
+            self.ring.note(entry.at, self._ledger.time, happened)
+        except Exception as error:  # noqa: BLE001 - it is what a boundary is for
+            self._boundary.stop(error)
 
     def counted(self, facts: BrokerFacts | None) -> BrokerFacts | None:
         """These, and what came of the entries so far."""
         if facts is None:
             return None
-        ledger = self._machine.state
+        ledger = self._ledger
         waited, oldest = ledger.journal.waits.told(), oldest_waits(ledger)
         waits = [
             QueueTimes(

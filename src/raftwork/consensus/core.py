@@ -213,6 +213,15 @@ class Consensus(Protocol):
         """The epoch and the leader of `status`, at less cost: for use in every turn."""
         ...
 
+    @property
+    def awaits_peers(self) -> bool:
+        """Whether anything waits for what other replicas say next.
+
+        Nothing does of a leader whose whole log is committed: the acknowledgements that are still
+        to come may be read a little later. Costs a look at every peer.
+        """
+        ...
+
     def wake(self, now: int) -> None:
         """Let time pass. After a gap of an election timeout or more a leader steps down here."""
         ...

@@ -116,6 +116,9 @@ class Store(Log, Protocol):
 COMMIT_AFTER_MS = 50
 #: How often (ms) the log is looked at for what it need not keep, at most.
 COMPACT_MS = 10
+#: Late acknowledgements are read with what comes next, or after so long (ms): each would wake a
+#: leader for nothing. Short beside every time by which a silent replica is missed.
+PATIENCE_MS = 20
 #: How often (ms) to look whether a snapshot is made or installed.
 LOOK_MS = 50
 
@@ -202,6 +205,11 @@ class Replica:
             at = self._now + LOOK_MS if at is None else min(at, self._now + LOOK_MS)
         return at
 
+    @property
+    def patience(self) -> int:
+        """For how long after a turn (ms) what other replicas say need not be read."""
+        return 0 if self.core.awaits_peers else PATIENCE_MS
+
     def wake(self, now: int) -> None:
         """First in every turn, before anything is read: a leader that slept too long ends here."""
         self.core.wake(now)
@@ -238,7 +246,7 @@ class Replica:
             if out.promises:
                 more = self._promise(out)
             else:
-                self._write(out)
+                self._write(out, promises=False)
                 self._settle(out)  # others need not wait for what is planned next
                 host.plan(now)
             if more:
@@ -265,7 +273,7 @@ class Replica:
         outputs: list[Output] = []
         out: Output | None = first
         while out is not None:
-            self._write(out)
+            self._write(out, promises=True)
             if out.committed or out.activated is not None:
                 self._host.plan(self._now)
             outputs.append(out)
@@ -282,16 +290,17 @@ class Replica:
         self._compact_at = self._now + COMPACT_MS
         self.core.compacted(self._store.compact(self.core.compactable()))
 
-    def _write(self, out: Output) -> None:
+    def _write(self, out: Output, *, promises: bool) -> None:
         store, host = self._store, self._host
         if out.deactivated:
             host.deactivated()
         for message in out.send:
             self._send(message)
-        if self._commit_at is None and (out.committed or out.promises):
+        if self._commit_at is None and (out.committed or promises):
             store.begin()
             self._commit_at = self._now + COMMIT_AFTER_MS
-        self._write_log(out)
+        if promises:
+            self._write_log(out)
         for chunk in out.stage:
             store.stage(chunk.snapshot, chunk.offset, chunk.data)
         for entry in out.committed:

@@ -57,12 +57,15 @@ from raftwork.messages import (
 )
 from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Queue
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Deferred, Feature
 
+
+_queued = maker(Queued)
 
 _INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
@@ -318,7 +321,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     if begun < count:
         ledger.db.execute(_WAIT, (first + begun,))
         theirs = list(columns.keys[begun:])
-        effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], theirs))
+        effects.append(_queued((spec.queue, command.spec, first + begun, tasks[begun:], theirs)))
     return None
 
 

@@ -142,7 +142,10 @@ class Journal:
     def drain(self) -> Sequence[Happened]:
         """Those since the last time."""
         noted, self._noted = self._noted, []
-        return [event for tell in noted for event in tell() or ()]
+        happened: list[Happened] = []
+        for tell in noted:
+            happened += tell() or ()
+        return happened
 
     def note(self, event: Happened) -> None:
         """This happened."""
@@ -151,7 +154,9 @@ class Journal:
 
     def entered(self, queue: str, name: str, ids: Sequence[str], due: int = 0) -> None:
         """New tasks are there."""
-        self.note(Happened(EventKind.ENQUEUED, ids, queue, name, due=due))
+        if self.on:
+            event = Happened(EventKind.ENQUEUED, ids, queue, name, due=due)
+            self._noted.append(lambda: (event,))
 
     def ready(self, seqs: Sequence[int], time: int) -> None:
         """These wait for a worker from now on."""

@@ -23,7 +23,7 @@ from raftwork.messages import (
     Spec,
     decode_spec_strictly,
 )
-from raftwork.wire import array_length, pack, record_check, size_of_head, unpack_frame
+from raftwork.wire import array_length, maker, pack, record_check, size_of_head, unpack_frame
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
@@ -146,6 +146,9 @@ class Columns(NamedTuple):
     extras: Sequence[Extras] = ()
 
 
+_columns = maker(Columns)
+
+
 def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
     """A batch's tasks. Raises ProtocolError, PayloadTooLarge or BadMessage.
 
@@ -160,7 +163,7 @@ def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
         # The usual batch, without the cost of columns: unless it is wrong, as told below.
         case [[str() as task, bytes() as payload]]:
             if 0 < len(task) <= settings.id_length and len(payload) <= settings.payload_bytes:
-                return Columns((task,), (payload,))
+                return _columns(((task,), (payload,), (), ()))
     if len(rows) > settings.batch_tasks:
         raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {settings.batch_tasks} are allowed")
     if not rows:

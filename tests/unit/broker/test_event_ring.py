@@ -180,8 +180,7 @@ class Queues:
     """As much of a machine as has its events noted."""
 
     def __init__(self) -> None:
-        self.state = SimpleNamespace(journal=Journal())
-        self.time = 7
+        self.state = SimpleNamespace(journal=Journal(), time=7)
 
 
 def notes(store: Store, contained: list[str]) -> tuple[EventNotes, Queues]:

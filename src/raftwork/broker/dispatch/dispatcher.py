@@ -69,15 +69,16 @@ class Dispatcher:
         self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
         self.needs_plan = True
-        #: The queues of the workers that had capacity then: what comes into others waits.
-        self._served: frozenset[str] = frozenset()
+        #: The queues of the workers that had capacity then: what comes into others waits. None: it
+        #: was not looked which, as nothing waited.
+        self._served: frozenset[str] | None = None
 
     # ---- facts --------------------------------------------------------------------------------
 
     def queued(self, effect: Queued) -> None:
         """New tasks wait."""
         self._backlog(effect.queue).queued(effect)
-        if effect.queue in self._served:
+        if self._served is None or effect.queue in self._served:
             self.needs_plan = True
 
     def moved(self, effect: Requeued | Withdrawn | Replaced) -> None:
@@ -178,7 +179,8 @@ class Dispatcher:
     @property
     def wake_at(self) -> int | None:
         """Leader time at which `pass_time` has something to do; None if there is nothing."""
-        return self._room.wake_at
+        openings = self._room.openings
+        return openings[0][0] if openings else None
 
     def _backlog(self, queue: str) -> QueueBacklog:
         backlog = self._backlogs.get(queue)
@@ -219,6 +221,14 @@ class Dispatcher:
         return [(able[i].incarnation, n) for i, n in shares.items()]
 
     # ---- planning -----------------------------------------------------------------------------
+
+    def rests(self) -> bool:
+        """Whether nothing waits; then there is nothing to plan until something does."""
+        if self._backlogs:
+            return False
+        self.needs_plan, self._served = False, None
+        self._ended.clear()
+        return True
 
     def plan(self, workers: list[Worker]) -> list[Assign]:
         """The next assignments: first free slots for all queues, then prefetched tasks.

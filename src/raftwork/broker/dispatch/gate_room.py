@@ -41,7 +41,7 @@ class GateRoom:
         #: Leader time of this turn, ms; the machine's is none later.
         self.time = machine.time
         #: When time opens gates that something waits at, a heap, and the first of each.
-        self._openings: list[tuple[int, GateName]] = []
+        self.openings: list[tuple[int, GateName]] = []
         self._opens: dict[GateName, int] = {}
         self._waiting: dict[GateName, dict[Waiter, None]] = {}
 
@@ -113,7 +113,7 @@ class GateRoom:
         """Time opens a gate then."""
         if until < NEVER and until < self._opens.get(gate, NEVER):
             self._opens[gate] = until
-            heappush(self._openings, (until, gate))
+            heappush(self.openings, (until, gate))
 
     def waits_no_more(self, gate: GateName, waiter: Waiter) -> None:
         """Nothing of it waits there."""
@@ -133,17 +133,12 @@ class GateRoom:
 
     # ---- time ----------------------------------------------------------------------------------
 
-    @property
-    def wake_at(self) -> int | None:
-        """When time opens the next gate (leader time); None if it opens none."""
-        return self._openings[0][0] if self._openings else None
-
     def opened(self, time: int) -> list[GateName]:
         """Those that time has opened by now."""
         self.time = max(time, self._machine.time)
         found: list[GateName] = []
-        while self._openings and self._openings[0][0] <= time:
-            at, gate = heappop(self._openings)
+        while self.openings and self.openings[0][0] <= time:
+            at, gate = heappop(self.openings)
             if self._opens.get(gate) == at:
                 del self._opens[gate]
                 found.append(gate)

@@ -45,6 +45,7 @@ from raftwork.features.limit_settings import Quota
 from raftwork.features.queue_settings import NOTHING_SET, QueueSettings
 from raftwork.messages import About, Code, QueueStatus, Result, State
 from raftwork.release import LEVELS, Levels
+from raftwork.wire import maker
 
 
 def _nothing(_ledger: Ledger, _command: Tick, _effects: list[Effect]) -> None:
@@ -71,6 +72,7 @@ _APPLY = {
 
 
 _DONE = Done()
+_applied = maker(Applied)
 
 
 class Machine:
@@ -114,7 +116,7 @@ class Machine:
         ledger.run_times.clear()
         if freed := ledger.gates.freed():
             effects.append(GatesFreed(freed))
-        return Applied(replies, effects)
+        return _applied((replies, effects))
 
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
         try:

@@ -28,7 +28,7 @@ from raftwork.broker.workers.load import find_weights
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
 from raftwork.broker.workers.task_notes import TaskNotes
-from raftwork.broker.workers.worker import NEVER, Assignment, Worker
+from raftwork.broker.workers.worker import ACK_WAITS_BYTES, NEVER, Assignment, Worker
 from raftwork.features.checkpoints import KeepCheckpoint
 from raftwork.features.effects import CheckpointDecided
 from raftwork.features.progress import TellProgress
@@ -107,7 +107,8 @@ class WorkerRegistry:
         self.settings = machine.settings
         #: From when on every worker had the time to say hello.
         self.all_heard_at = now + ALL_HEARD_MS
-        self._full: list[Worker] = []  # passed over because their connections take no more
+        #: Those that were passed over because their connections take no more.
+        self.congested: list[Worker] = []
         self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
         self._give_up_at = NEVER  # of those without a connection, the first
@@ -126,10 +127,10 @@ class WorkerRegistry:
     def available(self) -> list[Worker]:
         """The workers that can be given tasks now and whose connections take more."""
         takers: list[Worker] = []
-        self._full = []
+        self.congested = []
         for worker in self._workers.values():
             if worker.available:
-                (takers if self._is_writable(worker) else self._full).append(worker)
+                (takers if self._is_writable(worker) else self.congested).append(worker)
         return takers
 
     def _is_writable(self, worker: Worker) -> bool:
@@ -202,6 +203,8 @@ class WorkerRegistry:
             return False
         worker.window, worker.draining = min(beat.window, 1024), beat.draining
         worker.load_estimate.update(beat, now)
+        if worker.acks and worker.draining:
+            self._dirty[worker.incarnation] = worker
         return True
 
     def report(self, routing: bytes, report: Report, now: int, time: int) -> bool:
@@ -210,10 +213,11 @@ class WorkerRegistry:
         if worker is None:
             return False
         worker.window = min(report.window, 1024)
+        waiting = len(worker.acks)
         self._reports.take(worker, report, now, time)
         if report.waits:
             self._deadlocks.take(worker, report.waits)
-        if worker.acks or worker.hopeless:
+        if len(worker.acks) > waiting or worker.hopeless:
             self._dirty[worker.incarnation] = worker
         return True
 
@@ -336,10 +340,14 @@ class WorkerRegistry:
     def settled(self, effect: Settled) -> None:
         """A task has its outcome."""
         self._attribution.settled(effect, self._holder.get(effect.token))
-        self.closed(effect.token)
+        self.closed(effect.token, waits=len(effect.data) <= ACK_WAITS_BYTES)
 
-    def closed(self, token: int) -> None:
-        """The token is over, whatever its end: acknowledge the report, or stop the code."""
+    def closed(self, token: int, *, waits: bool = False) -> None:
+        """The token is over, whatever its end: acknowledge the report, or stop the code.
+
+        An acknowledgement that `waits` leaves with the next task or beat: by itself it would wake
+        the worker once more, and all that hangs on it is what the worker remembers.
+        """
         worker = self._holder.pop(token, None)
         if worker is None:
             return
@@ -347,6 +355,8 @@ class WorkerRegistry:
         assignment = worker.assignments.pop(token)
         if assignment.done:
             worker.acks.append(token)
+            if waits and not worker.hurries:
+                return
         else:
             worker.ends(assignment)
             worker.stops.append(token)
@@ -359,7 +369,7 @@ class WorkerRegistry:
 
         Whether a worker may now be given what it could not before.
         """
-        needs_plan = any(map(self._is_writable, self._full))
+        needs_plan = any(map(self._is_writable, self.congested))
         if now >= self.wake_at:
             self._beaten = now
             for worker in list(self._workers.values()):
@@ -382,11 +392,6 @@ class WorkerRegistry:
             for worker in self._workers.values():
                 self._reports.expire(worker, now, time)
         return needs_plan
-
-    @property
-    def congested(self) -> bool:
-        """Whether workers were passed over because their connections take no more."""
-        return bool(self._full)
 
     @property
     def wake_at(self) -> int:

@@ -260,7 +260,7 @@ class Raft:
             if role.transfer is not None:
                 transfer.proceed(node, role)
             replication.flush(node, role)
-        rewind, append = node.log.take()
+        rewind, append = node.log.take() if node.log.changed else (None, ())
         committed, roster = self._take_committed()
         activated: int | None = None
         passed: tuple[int, ...] = ()
@@ -301,11 +301,14 @@ class Raft:
         """When `wake` is next needed, in milliseconds on the caller's clock."""
         if self._due is None:
             self._due = self._next_due()
-        return min(self._due, self._woken + self._watch)
+        watch = self._woken + self._watch
+        if watch < self._due:
+            return watch
+        return self._due
 
     def _next_due(self) -> int:
         node, role = self._node, self._node.role
-        if isinstance(role, Leader):
+        if type(role) is Leader:
             at = replication.beat_at(node, role)
             if role.quorum_until < at:  # by what was known then
                 role.quorum_until = election.quorum_until(node, role)
@@ -344,6 +347,23 @@ class Raft:
         """The epoch and the leader of `status`, at less cost: for use in every turn."""
         node = self._node
         return node.term, node.me.name if type(node.role) is Leader else node.leader
+
+    @property
+    def awaits_peers(self) -> bool:
+        """See `Consensus.awaits_peers`."""
+        node, role = self._node, self._node.role
+        last = node.log.last.seq
+        if (
+            type(role) is not Leader
+            or node.commit != last
+            or role.reads
+            or role.transfer is not None
+        ):
+            return True
+        for peer in role.peers.values():
+            if peer.next <= last or peer.probing or peer.outgoing is not None:
+                return True  # what it says next decides what it is sent
+        return False
 
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""
@@ -450,7 +470,7 @@ def _heard(node: Node, src: Peer, reply: AppendReply | ChunkReply) -> None:
         return
     peer = replication.progress_of(node, leader, src)
     peer.heard = node.now
-    if isinstance(reply, AppendReply):
+    if type(reply) is AppendReply:
         replication.on_reply(node, leader, src.name, peer, reply)
     else:
         snapshots.on_chunk_reply(peer, reply)

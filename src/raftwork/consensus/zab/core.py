@@ -365,6 +365,22 @@ class Zab:
         """The epoch and the leader of `status`, at less cost: for use in every turn."""
         return self._node.hard.accepted, self._node.leader
 
+    @property
+    def awaits_peers(self) -> bool:
+        """See `Consensus.awaits_peers`."""
+        node, role = self._node, self._node.role
+        last = node.log.last
+        if (
+            type(role) is not Leader
+            or not node.active
+            or node.commit != last
+            or role.reads
+            or role.transfer is not None
+        ):
+            return True
+        # What such a one says next decides what it is sent.
+        return any(link.sent < last or link.current != role.epoch for link in role.links.values())
+
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""
         node = self._node
