@@ -198,6 +198,10 @@ class Status:
 class Consensus(Protocol):
     """Raft's and Zab's cores, as Replica drives them."""
 
+    #: Of what is committed one Output asks to apply so many entries at most, or fewer where the
+    #: core's own bounds say so. The replica sets it by what the entries before took.
+    slice_entries: int
+
     @property
     def wake_at(self) -> int | None:
         """When `wake` is next needed, in milliseconds on the caller's clock."""

@@ -190,10 +190,12 @@ class Journal:
         if self.on:
             self._noted.append(partial(_settled, state, verdicts, dict(times_ms)))
 
-    def ended_unstarted(self, queue: str, name: str, id_: str, state: State, data: bytes) -> None:
-        """A task has its outcome without having run."""
+    def ended_unstarted(
+        self, queue: str, name: str, ids: Sequence[str], state: State, data: bytes
+    ) -> None:
+        """Tasks have this outcome without having run."""
         if self.on:
-            self._noted.append(partial(_ended_unstarted, queue, name, id_, state, data))
+            self._noted.append(partial(_ended_unstarted, queue, name, ids, state, data))
 
     def flow_ended(self, id_: str, state: State, data: bytes) -> None:
         """A flow has its outcome."""
@@ -247,10 +249,10 @@ def _settled(
 
 
 def _ended_unstarted(
-    queue: str, name: str, id_: str, state: State, data: bytes
+    queue: str, name: str, ids: Sequence[str], state: State, data: bytes
 ) -> Iterator[Happened]:
     kind, text = _ending(state, data)
-    yield Happened(kind, [id_], queue, name, text=text)
+    yield Happened(kind, ids, queue, name, text=text)
 
 
 def _flow_ended(id_: str, state: State, data: bytes) -> Iterator[Happened]:

@@ -199,10 +199,16 @@ def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str
 
 
 def _extras(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[Extras]:
-    """The fourth column."""
-    extras = [read_extras(row[3]) if len(row) > 3 else Extras() for row in rows]
-    for each in extras:
-        check_extras(each, settings)
+    """The fourth column. Tasks of a batch mostly have the same, which is read once."""
+    extras: list[Extras] = []
+    last: object = None
+    read = NO_EXTRAS
+    for row in rows:
+        packed = row[3] if len(row) > 3 else None
+        if packed != last:
+            read, last = NO_EXTRAS if packed is None else read_extras(packed), packed
+            check_extras(read, settings)
+        extras.append(read)
     return extras if any(extras) else ()
 
 
@@ -228,8 +234,14 @@ def checksums(spec: bytes, tasks: Columns, level: int) -> list[int]:
         calls = tasks.payloads if level < LEVEL_OPTIONS else map(_call, tasks.payloads)
         return [crc32(call, start) for call in calls]
     keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
-    contents = zip(tasks.payloads, keys, extras)  # noqa: B905
-    return [contents_crc(start, *each, level) for each in contents]
+    last, packed = None, b""
+    crcs: list[int] = []
+    for payload, key, each in zip(tasks.payloads, keys, extras):  # noqa: B905
+        if each is not last:
+            last, packed = each, _packed(each)
+        call = payload if level < LEVEL_OPTIONS else _call(payload)
+        crcs.append(crc32(packed, crc32(key.encode(), crc32(call, start))))
+    return crcs
 
 
 def rows_of(spec: bytes, tasks: Columns, level: int) -> list[Row]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from raftwork.messages.facts import DURATION_BOUNDS_MS, Durations
@@ -58,8 +59,9 @@ class WaitTimes:
         others = self._others
         for seq in seqs:
             others[seq] = time
-        while len(others) > OTHERS_MAX:
-            del others[next(iter(others))]
+        if len(others) > OTHERS_MAX:  # many at once: to find the oldest passes by all that went
+            for seq in list(islice(others, len(others) - OTHERS_MAX + OTHERS_MAX // 4)):
+                del others[seq]
 
     def begun(self, queue: str, seqs: Sequence[int], time: int, *, first: bool) -> None:
         """These tasks of a queue were handed out; `first`: for the first time."""

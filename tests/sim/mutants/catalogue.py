@@ -303,7 +303,7 @@ MACHINE = (
     _mutant(
         "delayed tasks forgotten at a restart",
         f"{_QUEUE}.state:Ledger.find_next_retry",
-        "self.next_retry = min(self._earliest(DELAYED), self._earliest(SCHEDULED))",
+        "self.next_retry = self._earliest(DELAYED)",
         "pass",
     ),
     Mutant(

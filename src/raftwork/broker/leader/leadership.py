@@ -47,6 +47,7 @@ from raftwork.features.effects import (
     LimitChanged,
     NotAssigned,
     Queued,
+    QueuedInLane,
     QueueResumed,
     Replaced,
     Requeued,
@@ -404,7 +405,7 @@ class Leadership:
                 self.workers.closed(effect.token)
                 self._dispatcher.closed(effect.seq)
                 self._dispatcher.needs_plan = True
-            case Requeued() | Withdrawn() | Replaced():
+            case QueuedInLane() | Requeued() | Withdrawn() | Replaced():
                 self._dispatcher.moved(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)

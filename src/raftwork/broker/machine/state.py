@@ -200,8 +200,9 @@ class Ledger:
         self._ended: list[int] = []  # these of them are to be deleted
 
     def _find_all_next(self) -> None:
-        self.next_retry = self.next_expiry = self.next_timer = NEVER
+        self.next_retry = self.next_start = self.next_expiry = self.next_timer = NEVER
         self.find_next_retry()
+        self.find_next_start()
         self.find_next_timer()
         self.find_next_expiry()
 
@@ -218,8 +219,12 @@ class Ledger:
     # ---- what is due ----------------------------------------------------------------------------
 
     def find_next_retry(self) -> None:
-        """Set `next_retry` from the table: when a delayed or scheduled task waits."""
-        self.next_retry = min(self._earliest(DELAYED), self._earliest(SCHEDULED))
+        """Set `next_retry` from the table: when a delayed task waits again."""
+        self.next_retry = self._earliest(DELAYED)
+
+    def find_next_start(self) -> None:
+        """Set `next_start` from the table: when a scheduled task waits for the first time."""
+        self.next_start = self._earliest(SCHEDULED)
 
     def find_next_timer(self) -> None:
         """Set `next_timer` from the table."""
@@ -297,11 +302,12 @@ class Ledger:
         What is held for them goes: for all of them before anything is made of one's outcome, as
         what ends together with a task neither waits for it any more nor comes after it.
         """
-        for seq, flags in tasks:
-            for ended in self._hooks(flags).ended:
+        hooked = [(seq, flags, self._hooks(flags)) for seq, flags in tasks]
+        for seq, flags, hooks in hooked:
+            for ended in hooks.ended:
                 ended(self, seq, flags)
-        for seq, flags in tasks:
-            for settled in self._hooks(flags).settled:
+        for seq, _, hooks in hooked:
+            for settled in hooks.settled:
                 settled(self, seq, state, effects)
 
     def begins(self, run: Running) -> None:

@@ -87,6 +87,7 @@ class Raft:
         #: By when what is committed is to be applied, if it is not; and whether it waits for that.
         self._apply_at: int | None = None
         self._waits = False
+        self.slice_entries = config.apply_entries
         #: When something is due next, unless anything happens before; None: to be found out.
         self._due: int | None = None
 
@@ -382,7 +383,8 @@ class Raft:
         if self._waits:
             return (), None
         config = node.config
-        upto = min(node.commit, node.applying + config.apply_entries)
+        most = min(config.apply_entries, self.slice_entries)
+        upto = min(node.commit, node.applying + most)
         entries = tuple(node.log.entries(node.applying, upto, config.apply_bytes))
         node.applying = entries[-1].at.seq
         if node.applying == node.commit:

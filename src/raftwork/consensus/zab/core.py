@@ -81,6 +81,7 @@ class Zab:
         #: By when what is committed is to be applied, if it is not; and whether it waits for that.
         self._apply_at: int | None = None
         self._waits = False
+        self.slice_entries = config.apply_entries
         #: When something is due next, unless anything happens before; None: to be found out.
         self._due: int | None = None
 
@@ -394,7 +395,7 @@ class Zab:
             return (), None
         config = node.config
         found = node.log.entries(node.applying, node.commit, config.apply_bytes)
-        entries = tuple(found[: config.apply_entries])
+        entries = tuple(found[: min(config.apply_entries, self.slice_entries)])
         node.applying = entries[-1].at
         if node.applying == node.commit:
             self._apply_at = None
