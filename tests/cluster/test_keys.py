@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from raftwork import PermissionDenied, UnknownTask
-from raftwork.keys import Role, decoded, encoded, new_key, read_key
+from raftwork.keys import Role, decoded, encoded, new_key, read_key, replace_key
 from tests.cluster.keyed import KeyedCluster
 
 NAMES = ("a", "b", "c")
@@ -159,6 +159,10 @@ def test_who_may_not_is_told_at_once_and_who_is_revoked_is_cut(keyed: KeyedClust
             return ""
 
         assert "not let in" in keyed.wait_until(denied, "it is revoked")
+        old = read_key(mail)
+        replace_key(new_key("mail", old.roles, old.queues, old.brokers), str(mail))
+        keyed.allow(mail)
+        keyed.wait_until(lambda: not denied(), "the same App goes on with its file's new key")
     keyed.revoke("worker")
     assert worker.exists()
     keyed.wait_until(lambda: not keyed.worker_pids(), "the worker's connection is cut")
