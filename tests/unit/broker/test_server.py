@@ -235,17 +235,19 @@ def test_what_other_brokers_said_is_read_behind_a_turn_that_was_waited_for_with_
         def late(self) -> list[object]:
             return ["the DEALER"]
 
-        def from_peers(self, ready: Sequence[object]) -> list[tuple[str, memoryview]]:
+        def from_peers(  # type: ignore[override]
+            self, ready: Sequence[object]
+        ) -> list[tuple[str, memoryview]]:
             return [("b", memoryview(b"ack"))] if ready == ["the DEALER"] else []
 
     class Patient(Deaf):
         patient_until = 1_000_000
         quiet = True
 
-        def wake(self, now: int, _wall: int) -> None:
+        def wake(self, now: int, _wall: int) -> None:  # type: ignore[override]
             did.append(f"wake {now}")
 
-        def turn(self, _now: int) -> None:
+        def turn(self, _now: int) -> None:  # type: ignore[override]
             did.append("turn")
             clock.seconds = 100.125  # a slow disk
 

@@ -111,7 +111,7 @@ def test_what_may_be_read_late_ends_no_wait_that_is_patient(pair: Pair) -> None:
     poller.register(read)
     assert poller.poll(0) == []
     pair.dealer.send(b"x")
-    assert select.select([pair.router.getsockopt(zmq.FD)], [], [], LONG_MS / 1_000)[0]
+    assert select.select([int(pair.router.getsockopt(zmq.FD))], [], [], LONG_MS / 1_000)[0]
     os.write(write, b"x")
     assert poller.poll(LONG_MS, patience=LONG_MS) == [read]
     assert poller.late() == [pair.router]
@@ -124,7 +124,7 @@ def test_patience_has_an_end(pair: Pair) -> None:
     poller.register(pair.router, late=True)
     assert poller.poll(0) == []
     pair.dealer.send(b"x")
-    assert select.select([pair.router.getsockopt(zmq.FD)], [], [], LONG_MS / 1_000)[0]
+    assert select.select([int(pair.router.getsockopt(zmq.FD))], [], [], LONG_MS / 1_000)[0]
     began = time.monotonic()
     assert poller.poll(LONG_MS, patience=30) == [pair.router]
     assert time.monotonic() - began >= 0.03

@@ -309,7 +309,7 @@ class Raft:
 
     def _next_due(self) -> int:
         node, role = self._node, self._node.role
-        if type(role) is Leader:
+        if isinstance(role, Leader):
             at = replication.beat_at(node, role)
             if role.quorum_until < at:  # by what was known then
                 role.quorum_until = election.quorum_until(node, role)
@@ -472,7 +472,7 @@ def _heard(node: Node, src: Peer, reply: AppendReply | ChunkReply) -> None:
         return
     peer = replication.progress_of(node, leader, src)
     peer.heard = node.now
-    if type(reply) is AppendReply:
+    if isinstance(reply, AppendReply):
         replication.on_reply(node, leader, src.name, peer, reply)
     else:
         snapshots.on_chunk_reply(peer, reply)

@@ -300,7 +300,7 @@ def test_with_patience_frames_of_other_brokers_wait_for_others() -> None:
         routing, _ = other.recv_multipart()
         transport.poll(0, anyone=True)
         other.send_multipart([routing, b"late"])
-        assert select.select([transport._dealers["b"].getsockopt(zmq.FD)], [], [], 5)[0]
+        assert select.select([int(transport._dealers["b"].getsockopt(zmq.FD))], [], [], 5)[0]
         client.connect(f"tcp://{address}")
         client.send(b"prompt")
         ready: list[object] = []
