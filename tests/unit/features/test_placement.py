@@ -62,6 +62,17 @@ def test_a_score_is_what_the_balancer_goes_by(name: str) -> None:
         assert scores[chosen] == min(scores)
 
 
+def test_who_takes_none_or_has_no_free_slot_is_behind_those_with_one() -> None:
+    one = harness(full=4, busy=4, leaving=4)
+    by_name = {worker.name: worker for worker in one.workers.available()}
+    by_name["full"].take(4)
+    by_name["busy"].load_estimate.weight = 0.1  # so that its score is the worst
+    one.workers.heartbeat(b"leaving", Heartbeat(1, None, None, None, 0, 0, True), one.now)
+    found = told(one)
+    assert [w.name for w in found.workers] == ["busy", "full", "leaving"]
+    assert found.next
+
+
 def test_of_a_balancer_that_goes_by_turns_nobody_is_named() -> None:
     one = harness(w1=2)
     one.done(SetQueue(1, "default", changes(balancer="round_robin")))

@@ -221,6 +221,7 @@ def test_dead_tasks_of_a_filter_are_run_again_or_purged_and_first_said(
     assert (set(made["retried"]), made["before"]) == (set(ids), None)
     again = got(local.post("/api/v1/dead/retry", json=some | {"preview": True}, headers=OURS))
     assert again["would"] == 0
+    assert got(local.post("/api/v1/dead/retry", json=some, headers=OURS))["retried"] == {}
     none = {"filter": True, "name": "nothing"}
     assert got(local.post("/api/v1/dead/purge", json=none, headers=OURS))["purged"] == 0
     assert got(local.post("/api/v1/dead/purge", json=some, headers=OURS))["purged"] == 3
