@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from raftwork.features.event_journal import EventKind
+from raftwork.features.event_journal import ENDS, EventKind
 from raftwork.features.wait_times import DurationCounter
 from raftwork.messages.facts import TaskTotals
 
@@ -21,14 +21,11 @@ if TYPE_CHECKING:
 NAMES_MAX: Final = 200
 OTHER: Final = "other"
 
-_ENDS: Final = {
-    EventKind.FINISHED: "succeeded",
-    EventKind.FAILED: "failed",
-    EventKind.LOST: "lost",
-    EventKind.CANCELLED: "cancelled",
-    EventKind.EXPIRED: "cancelled",
-}
-_COUNTED: Final = frozenset({EventKind.ENQUEUED, EventKind.RETRIED, *_ENDS})
+#: By the number of its kind, whether an event is counted.
+_COUNTED: Final = tuple(
+    EventKind(number) in {EventKind.ENQUEUED, EventKind.RETRIED, *ENDS}
+    for number in range(max(EventKind) + 1)
+)
 _TIME_LIMIT: Final = "TimeLimitExceeded:"
 _LOST: Final = "WorkerLost:"
 
@@ -36,38 +33,41 @@ _LOST: Final = "WorkerLost:"
 class _Counts:
     """Of the tasks of one name in one queue."""
 
-    __slots__ = ("ends", "enqueued", "errors", "losses", "retried", "runs", "timeouts")
-
     def __init__(self) -> None:
-        self.enqueued = self.retried = 0
-        self.errors = self.timeouts = self.losses = 0
-        self.ends = dict.fromkeys(_ENDS.values(), 0)
+        self.enqueued = self.succeeded = self.failed = self.lost = self.cancelled = 0
+        self.errors = self.timeouts = self.losses = self.retried = 0
         self.runs = DurationCounter()
 
     def take(self, event: Happened) -> None:
         kind = event.kind
-        if kind is EventKind.ENQUEUED:
+        if kind is EventKind.FINISHED:
+            self.succeeded += event.events
+            self._ran(event)
+        elif kind is EventKind.ENQUEUED:
             self.enqueued += event.events
         elif kind is EventKind.RETRIED:
             self.retried += event.events
             self._attempt_failed(event)
-        elif (end := _ENDS.get(kind)) is not None:
-            self.ends[end] += event.events
-            if kind is EventKind.FINISHED:
-                self._ran(event)
-            elif kind in (EventKind.FAILED, EventKind.LOST) and event.worker:
-                self._attempt_failed(event)  # else it ended without one
+        elif kind is EventKind.FAILED:
+            self.failed += event.events
+            self._attempt_failed(event)
+        elif kind is EventKind.LOST:
+            self.lost += event.events
+            self._attempt_failed(event)
+        else:
+            self.cancelled += event.events
 
     def _ran(self, event: Happened) -> None:
         """Of what ran for some milliseconds only that is known."""
-        short = event.runs_ms.count(0) if event.runs_ms else event.events
-        self.runs.add(0, short)
-        if short < event.events:
+        if any(event.runs_ms):
             for ms in event.runs_ms:
-                if ms:
-                    self.runs.add(ms)
+                self.runs.add(ms)
+        else:
+            self.runs.add(0, event.events)
 
     def _attempt_failed(self, event: Happened) -> None:
+        if not event.worker:
+            return  # it ended without one
         if event.kind is EventKind.LOST or event.text.startswith(_LOST):
             self.losses += event.events
         elif event.text.startswith(_TIME_LIMIT):
@@ -76,17 +76,9 @@ class _Counts:
             self.errors += event.events
 
     def told(self, queue: str, name: str) -> TaskTotals:
-        return TaskTotals(
-            queue,
-            name,
-            enqueued=self.enqueued,
-            **self.ends,
-            errors=self.errors,
-            timeouts=self.timeouts,
-            losses=self.losses,
-            retried=self.retried,
-            runs=self.runs.told(),
-        )
+        ends = (self.succeeded, self.failed, self.lost, self.cancelled)
+        attempts = (self.errors, self.timeouts, self.losses, self.retried)
+        return TaskTotals(queue, name, self.enqueued, *ends, *attempts, self.runs.told())
 
 
 class TaskCounters:
@@ -100,7 +92,7 @@ class TaskCounters:
         """These came about."""
         counted = self._counted
         for event in happened:
-            if event.kind in _COUNTED and event.queue:
+            if _COUNTED[event.kind] and event.queue:
                 found = counted.get((event.queue, event.name))
                 if found is None:
                     found = self._of(event.queue, event.name)

@@ -311,8 +311,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     first, tasks = ledger.seq + 1, list(zip(columns.ids, columns.payloads, strict=True))
     count = len(tasks)
     queue = ledger.enter(spec.queue, count, sum(map(len, columns.payloads)))
-    ledger.journal.entered(spec.queue, spec.name, list(columns.ids))
-    ledger.journal.ordinary(first, ledger.time)
+    ledger.journal.entered_ready(spec.queue, spec.name, list(columns.ids), first, ledger.time)
     ledger.seq += count
     goes_on = command.begin and not queue.paused_until and queue.quota is None
     begun = _begin(ledger, command, queue, first, tasks, effects) if goes_on else 0

@@ -1,7 +1,7 @@
 """What an entry brought about, for those who look: noted where it happens, on every replica alike.
 
 Effects are what a leader acts on; nobody acts on what stands here. It is no part of the replicated
-state: a replica that keeps no events notes none, and has the same tables as one that does.
+state: a replica that keeps no events has the same tables as one that does.
 
 Readers count the events of an entry (event_feed.py), at every broker alike. So what a release notes
 that an older one does not, it notes from a level of the cluster on that the older one does not run.
@@ -102,7 +102,6 @@ _FLOW_ENDED: Final = {
 }
 _EXPIRED: Final = f"{CancelReason.EXPIRED}: "
 _alike = attrgetter("queue", "spec", "worker", "attempt")
-_begin_alike = attrgetter("queue", "attempt")
 
 
 class Happened(NamedTuple):
@@ -133,7 +132,7 @@ class Journal:
     """
 
     def __init__(self, time: int = 0) -> None:
-        #: Whether anybody keeps them.
+        #: Whether anybody wants them.
         self.on = False
         self._noted: list[Callable[[], Iterable[Happened] | None]] = []
         #: For how long tasks waited that were handed out: known as the entries are told.
@@ -158,30 +157,38 @@ class Journal:
             event = Happened(EventKind.ENQUEUED, ids, queue, name, due=due)
             self._noted.append(lambda: (event,))
 
-    def ready(self, seqs: Sequence[int], time: int) -> None:
-        """These wait for a worker from now on."""
+    def entered_ready(
+        self, queue: str, name: str, ids: Sequence[str], first: int, time: int
+    ) -> None:
+        """New tasks, numbered from `first`, are there, and wait for a worker from now on."""
         if self.on:
-            self._noted.append(partial(self.waits.ready, seqs, time))
+            event = Happened(EventKind.ENQUEUED, ids, queue, name)
+            self._noted.append(partial(self._entered_ready, event, first, time))
 
-    def ordinary(self, first: int, time: int) -> None:
-        """New tasks, numbered from `first`, wait for a worker from now on."""
-        if self.on:
-            self._noted.append(partial(self.waits.entered, first, time))
+    def _entered_ready(self, event: Happened, first: int, time: int) -> Iterable[Happened]:
+        self.waits.entered(first, time)
+        return (event,)
 
     def others(self, first: int) -> None:
         """New tasks, numbered from `first`: which of them are `ready` is told besides."""
         if self.on:
             self._noted.append(partial(self.waits.entered_otherwise, first))
 
+    def ready(self, seqs: Sequence[int], time: int) -> None:
+        """These wait for a worker from now on."""
+        if self.on and seqs:
+            self._noted.append(partial(self.waits.ready, seqs, time))
+
     def assigned(self, runs: Sequence[Running], time: int) -> None:
         """These were handed out now."""
         if self.on:
-            self._noted.append(partial(_of_runs, EventKind.ASSIGNED, runs))
-            self._noted.append(partial(self._begun, runs, time))
+            self._noted.append(partial(self._assigned, runs, time))
 
-    def _begun(self, runs: Sequence[Running], time: int) -> None:
-        for (queue, attempt), alike in groupby(runs, _begin_alike):
-            self.waits.begun(queue, [run.seq for run in alike], time, first=attempt == 1)
+    def _assigned(self, runs: Sequence[Running], time: int) -> Iterator[Happened]:
+        for event, alike in _groups(EventKind.ASSIGNED, runs):
+            seqs = [run.seq for run in alike]
+            self.waits.begun(event.queue, seqs, time, first=event.attempt == 1)
+            yield event
 
     def settled(
         self, state: State, verdicts: Sequence[Verdict], times_ms: Mapping[int, int]
@@ -229,12 +236,24 @@ def _of_runs(
     due: int = 0,
     text: str = "",
 ) -> Iterator[Happened]:
+    for event, _ in _groups(kind, runs, times_ms, due, text):
+        yield event
+
+
+def _groups(
+    kind: EventKind,
+    runs: Sequence[Running],
+    times_ms: Mapping[int, int] | None = None,
+    due: int = 0,
+    text: str = "",
+) -> Iterator[tuple[Happened, Sequence[Running]]]:
+    """The events of tasks that are alike, with these."""
     for (queue, spec, worker, attempt), alike in groupby(runs, _alike):
         some = list(alike)
         times = [times_ms.get(run.token, 0) for run in some] if times_ms else ()
         ids = [run.id for run in some]
         name = decode_spec(spec).name
-        yield Happened(kind, ids, queue, name, worker, attempt, due, text, times)
+        yield Happened(kind, ids, queue, name, worker, attempt, due, text, times), some
 
 
 def _settled(

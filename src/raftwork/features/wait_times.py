@@ -29,6 +29,8 @@ OTHERS_MAX: Final = 100_000
 #: Queues that are told apart.
 QUEUES_MAX: Final = 1_000
 _UNKNOWN: Final = -1
+#: What most take.
+_SHORT_MS: Final = DURATION_BOUNDS_MS[0]
 
 
 class WaitTimes:
@@ -71,9 +73,9 @@ class WaitTimes:
                 return
             counted = self._counted[queue] = DurationCounter()
         others, firsts = self._others, self._firsts
-        place = bisect_right(firsts, min(seqs)) - 1
+        place = bisect_right(firsts, min(seqs) if len(seqs) > 1 else seqs[0]) - 1
         together = place + 1 == len(firsts) or max(seqs) < firsts[place + 1]
-        if first and together and others.keys().isdisjoint(seqs):
+        if first and together and (not others or others.keys().isdisjoint(seqs)):
             self._add(counted, place, time, len(seqs))
             return
         for seq in seqs:
@@ -109,7 +111,7 @@ class DurationCounter:
 
     def add(self, ms: int, count: int = 1) -> None:
         """It took so long, so many times."""
-        self._counts[bisect_left(DURATION_BOUNDS_MS, ms)] += count
+        self._counts[0 if ms <= _SHORT_MS else bisect_left(DURATION_BOUNDS_MS, ms)] += count
         self._sum_ms += ms * count
 
     def told(self) -> Durations:

@@ -68,3 +68,14 @@ def test_of_each_queue_the_oldest_is_told(queues: Queues) -> None:
     assert oldest(queues) == {"default": 1_000, "mail": 2_000}
     at(queues, 3_000).apply(Assign(W, [1]))
     assert oldest(queues) == {"default": 2_000, "mail": 2_000}
+
+
+def test_of_a_task_that_was_ready_later_and_is_forgotten_nothing_is_counted(queues: Queues) -> None:
+    """Else its delay would be a wait: the ordinary one before it was ready long ago."""
+    queues.apply(enqueue("a"))
+    queues.apply(enqueue("b", spec=SPEC._replace(delay=5_000)))
+    at(queues, 6_000).apply()
+    queues.machine.state.journal.drain()
+    queues.machine.state.journal.waits._others.clear()
+    queues.apply(Assign(W, [2]))
+    assert waited(queues) == (0, 0)
