@@ -210,12 +210,10 @@ class Node:
                 return False
             self._arriving, self._size = (routing, message, now), len(frame)
             self._grant = grant
-            if grant is not None:
-                refused = refusal(grant, message)
-                if refused is not None:
-                    self._reply(routing, refused)
-                    self.tell(KeyMayNot(refused.text))
-                    return True
+            if grant is not None and (refused := refusal(grant, message)) is not None:
+                self._reply(routing, refused)
+                self.tell(KeyMayNot(refused.text))
+                return True
             self._route(routing, message, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
             self._arrivals.stop(error)

@@ -57,7 +57,15 @@ def _environment(version: str, venvs: Path) -> Path | None:
             return None
         subprocess.run([found, "-m", "venv", "--clear", home], check=True)
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-        install = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "requirements.lock"]
+        install: list[str | Path] = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "-c",
+            ROOT / "requirements.lock",
+        ]
         subprocess.run([*install, *project["dependencies"]], check=True)
         ready.touch()
     return python
