@@ -1,5 +1,6 @@
 """Delayed tasks: how late they begin, what they cost while they wait, and many due at once."""
 
+import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from bench.harness import client, cluster, leader, percentiles, rss_mb, statuses
 from bench.semantics.rows import Reached, Row, at_least, at_most
 from bench.tasks import noop, spin
 from bench.throughput import each_batch, end_to_end
+from bench.turn import cpu_ns
 from raftwork import App, BoundTask
 from raftwork.testing.processes import LocalCluster
 
@@ -42,23 +44,38 @@ def _tagged() -> Reached:
 
 
 def _against_ordinary(options: Mapping[str, Any]) -> Reached:
-    rng, rates, shares = Random(1), [], []
-    # All of them before any result is waited for: or the client would wait for the batch with the
-    # lowest priority of those that it has out, which comes last.
-    window = _ROUND_TASKS // 1_000
+    rng = Random(1)
 
     def task() -> BoundTask[Any, Any]:
         delay, priority = rng.random() * 0.06, rng.randint(-9, 9)
         return app.named(noop.name, delay=delay, priority=priority, **options)
 
-    with _served() as (_, app):
+    # All of them before any result is waited for: or the client would wait for the batch with the
+    # lowest priority of those that it has out, which comes last.
+    window = _ROUND_TASKS // 1_000
+    rates: list[tuple[float, float]] = []
+    spent: list[tuple[float, float]] = []
+    with _served() as (made, app):
         for _ in range(5):
+            start = _cpu_us(made)
             ordinary = end_to_end(app, noop.name, (), _ROUND_TASKS, window)
-            rates.append(each_batch(task, (), _ROUND_TASKS, window))
-            shares.append(rates[-1] / ordinary * 100)
-    more = {"tasks/s": statistics.median(rates), "least": min(shares), "most": max(shares)}
+            between = _cpu_us(made)
+            rates.append((ordinary, each_batch(task, (), _ROUND_TASKS, window)))
+            spent.append((between - start, _cpu_us(made) - between))
+    shares = [theirs / ordinary * 100 for ordinary, theirs in rates]
+    more = {"least": min(shares), "most": max(shares)}
+    for what, each in ("ordinary", 0), ("these", 1):
+        more[f"{what}, tasks/s"] = statistics.median(rate[each] for rate in rates)
+        cpu = statistics.median(us[each] for us in spent) / _ROUND_TASKS
+        more[f"{what}, CPU of all processes, us"] = cpu
     conditions = f"%, median of 5 × {_ROUND_TASKS:,} in turn"
     return Reached(statistics.median(shares), conditions, more)
+
+
+def _cpu_us(made: LocalCluster) -> float:
+    """CPU time so far of the cluster's processes and this one."""
+    pids = [child.pid for child in made.children.values()]
+    return sum(cpu_ns(pid) for pid in (*pids, os.getpid())) / 1e3
 
 
 def _lateness() -> Reached:

@@ -10,6 +10,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import count as numbers_from
 from itertools import groupby, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.errors import (
@@ -70,6 +71,7 @@ _INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, 
     ON CONFLICT (id) DO NOTHING"""
 _WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
 
+_key_and_extras = itemgetter(3, 4)
 _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
 
 
@@ -397,8 +399,8 @@ def _enter(
 
 
 def _alike(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Those that follow each other and have the same key and extras: their very object."""
-    for _, some in groupby(rows, key=lambda row: (row[3], id(row[4]))):
+    """Those that follow each other and have the same key and extras."""
+    for _, some in groupby(rows, key=_key_and_extras):
         alike = list(some)
         extras = alike[0][4]
         if extras is not None and extras.unique:

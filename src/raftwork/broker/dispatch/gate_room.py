@@ -51,8 +51,9 @@ class GateRoom:
         if quota is None:
             return 0
         held += self._ahead.get(gate, 0)
-        tat = max(found.tat, self._tats.get(gate, 0)) if quota.tasks else 0
-        return found.opens_at(quota, self.time, held, tat)
+        if not (quota.tasks or quota.paused_until or found.shut_until):  # as nearly always
+            return NEVER if 0 < quota.concurrency <= held else 0
+        return found.opens_at(quota, self.time, held, max(found.tat, self._tats.get(gate, 0)))
 
     def _quota(self, gate: GateName) -> Quota | None:
         name, key = gate

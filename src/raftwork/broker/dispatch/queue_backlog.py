@@ -347,7 +347,8 @@ class QueueBacklog:
         """What a task of this lane passes through."""
         if lane == ORDINARY:
             return self._own_gates
-        return self._lanes[lane].gates + self._own_gates
+        gates = self._lanes[lane].gates
+        return gates + self._own_gates if self._own_gates else gates
 
     def _stands(self, lane: int) -> bool:
         """Whether a gate of its own lets nothing in now: the lane stands there from now on."""

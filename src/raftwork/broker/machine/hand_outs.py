@@ -11,6 +11,7 @@ from typing import Any
 
 from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.state import Ledger, Queue, Running
+from raftwork.features.lifecycle import Hooks
 from raftwork.features.limit_settings import gates_named
 from raftwork.features.number_ranges import is_range
 from raftwork.features.waiting import Place, unwait
@@ -37,9 +38,9 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
         )
         if seq in ledger.running_seqs:
             continue
-        queue = ledger.numbered[number]
-        if (flags or queue.paused_until or queue.quota is not None) and not _may_run(
-            ledger, queue, seq, flags, gates
+        queue, hooks = ledger.numbered[number], ledger.hooks(flags) if flags else None
+        if (hooks or queue.paused_until or queue.quota is not None) and not _may_run(
+            ledger, queue, seq, hooks, gates
         ):
             continue
         ledger.token = token = ledger.token + 1
@@ -49,8 +50,8 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
         )
         ledger.begin(run, queue)
         runs.append(run)
-        if flags:
-            ledger.begins(run)
+        for begins in hooks.begins if hooks else ():
+            begins(ledger, run)
         if lane:
             laned.append(_place((number, seq, flags, lane, place or seq, key, gates)))
         else:
@@ -79,9 +80,9 @@ def _others(seqs: Sequence[int], runs: Sequence[Running]) -> list[int]:
     return others
 
 
-def _may_run(ledger: Ledger, queue: Queue, seq: int, flags: int, named: str) -> bool:
+def _may_run(ledger: Ledger, queue: Queue, seq: int, hooks: Hooks | None, named: str) -> bool:
     """Whether it may be handed out now; if so, it counts at its gates, under the next token."""
-    if queue.paused_until or (flags and not ledger.may_start(seq, flags)):
+    if queue.paused_until or (hooks and not all(each(ledger, seq) for each in hooks.may_start)):
         return False
     gates = gates_named(named) if named else ()
     return not (gates or queue.quota is not None) or ledger.gates.enter(

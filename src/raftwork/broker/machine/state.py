@@ -153,7 +153,8 @@ class Ledger:
         #: The capabilities that take part in the lives of tasks that are not ordinary ones.
         self.lifecycles = tuple(lifecycles)
         self.enters = entering(self.lifecycles)
-        self._hooks = lru_cache(maxsize=256)(partial(Hooks.of, self.lifecycles))
+        #: What is to be called for tasks with these flags.
+        self.hooks = lru_cache(maxsize=256)(partial(Hooks.of, self.lifecycles))
         self.timers = {each.kind: each for each in timers}
         check_version(db)
         cluster: tuple[int, str] = db.execute("SELECT level, release FROM cluster").get
@@ -302,7 +303,7 @@ class Ledger:
         What is held for them goes: for all of them before anything is made of one's outcome, as
         what ends together with a task neither waits for it any more nor comes after it.
         """
-        hooked = [(seq, flags, self._hooks(flags)) for seq, flags in tasks]
+        hooked = [(seq, flags, self.hooks(flags)) for seq, flags in tasks]
         for seq, flags, hooks in hooked:
             for ended in hooks.ended:
                 ended(self, seq, flags)
@@ -310,19 +311,9 @@ class Ledger:
             for settled in hooks.settled:
                 settled(self, seq, state, effects)
 
-    def begins(self, run: Running) -> None:
-        """A task that is not an ordinary one is handed out."""
-        for begins in self._hooks(run.flags).begins:
-            begins(self, run)
-
-    def may_start(self, seq: int, flags: int) -> bool:
-        """Whether a task that is not an ordinary one may be handed out now."""
-        asked = self._hooks(flags).may_start
-        return not asked or all(may_start(self, seq) for may_start in asked)
-
     def attempt_ended(self, seq: int, flags: int, *, began: bool) -> None:
         """A task that is not an ordinary one will wait again."""
-        for attempt_ended in self._hooks(flags).attempt_ended:
+        for attempt_ended in self.hooks(flags).attempt_ended:
             attempt_ended(self, seq, began)
 
     def buried(self, tasks: Iterable[tuple[int, int]]) -> None:
