@@ -15,10 +15,18 @@ from urllib.parse import urljoin
 from bench.looking.settings import Settings, looked
 from bench.semantics.rows import Reached, Row, at_most
 
-#: What a file of the page names that is loaded with it.
+#: What a file of the page names that is loaded with it; what is imported later is not.
 _NAMED: Final = re.compile(
-    r"""(?:\bsrc|\bhref)="(static/[^"]+)"|(?:\bfrom|\bimport\(?)\s*"(\.{1,2}/[^"]+)"|url\("?([^")]+)"?\)"""
+    r"""(?:\bsrc|\bhref)="(static/[^"]+)"|\b(?:from|import)\s*"(\.{1,2}/[^"]+)"|url\("?([^")]+)"?\)"""
 )
+
+
+#: Bytes that came over the network for the page itself, without what it asks the cluster.
+_LOADED: Final = """
+return performance.getEntriesByType("navigation").concat(performance.getEntriesByType("resource"))
+  .filter((entry) => !entry.name.includes("/api/"))
+  .reduce((sum, entry) => sum + entry.transferSize, 0);
+"""
 
 
 def rows(settings: Settings) -> Sequence[Row]:
@@ -47,7 +55,11 @@ def weigh(url: str) -> dict[str, int]:
             sizes[at] = len(told.read())
         if at.endswith(("/", ".js", ".css", ".html")):
             with urllib.request.urlopen(at, timeout=30) as told:
-                todo += [urljoin(at, each) for each in named(told.read().decode())]
+                found = named(told.read().decode())
+            # What is drawn is relative to the page, what is imported to the file.
+            todo += [
+                urljoin(f"{url}/" if each.startswith("static/") else at, each) for each in found
+            ]
     return sizes
 
 
@@ -74,21 +86,22 @@ def _paint(settings: Settings) -> Reached:
     options.binary_location = chromium
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(flag)
-    took: list[float] = []
+    took, loaded = list[float](), 0
     with looked(settings, workers=0) as place:
         window = webdriver.Chrome(options, Service(driver))
         try:
+            window.execute_cdp_cmd("Network.enable", {})
             window.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
             for _ in range(settings.rounds + 1):
                 window.get(next(iter(place.urls.values())))
                 took.append(_first_paint(window))
+                loaded = int(window.execute_script(_LOADED))
                 window.get("about:blank")
         finally:
             window.quit()
     # The first one is the browser's own start, too.
-    return Reached(
-        statistics.median(took[1:]), f"{settings.rounds} times, no cache", {"most": max(took[1:])}
-    )
+    more = {"most": max(took[1:]), "kB that it loaded": loaded / 1e3}
+    return Reached(statistics.median(took[1:]), f"{settings.rounds} times, no cache", more)
 
 
 def _first_paint(window: object) -> float:

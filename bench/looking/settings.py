@@ -28,7 +28,7 @@ class Settings:
     #: Each measures both sides of a comparison, or one failover.
     rounds: int = 7
     #: Of one measurement of throughput.
-    tasks: int = 20_000
+    tasks: int = 60_000
     #: Of one measurement at rest, s.
     seconds: float = 5.0
     #: Among which is searched.

@@ -1,9 +1,10 @@
 """People who look at the dashboard, and a Prometheus: `python -m bench.looking.viewers N URL …`.
 
-Each does what a browser with the page open does, but draws nothing: it asks for what the page is
-made of as often as static/live.js does. The scraper takes the metrics of every URL; the viewers
-look at the first. It is one process at the lowest priority, as they would be on other machines. It
-goes on until its standard input ends, and prints what it did as one JSON object.
+Each does what a browser with the page open does, but draws nothing: it holds the stream, asks for
+what its page is made of when that is another than it was, and without a stream as often as it can
+change (static/live.js). The scraper takes the metrics of every URL; the viewers look at the first.
+It is one process at the lowest priority, as they would be on other machines. It goes on until its
+standard input ends, and prints what it did as one JSON object.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,16 +24,26 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from bench.harness import ROOT
+from raftwork.web.application import static_files
 
 #: Between two scrapes, s: three times as often as Prometheus does unless it is told otherwise.
 SCRAPE_S: Final = 5.0
+
+
+#: What a stream has not told of is asked for so often all the same, s.
+SELDOM_S: Final = 15.0
 
 
 class Source(NamedTuple):
     """A document that a page shows."""
 
     path: str
-    every_s: float  # how often it is asked for while there is no stream
+    every_s: float  # how often it is asked for at most, and without a stream
+
+    @property
+    def noun(self) -> str:
+        """What is asked for, without how."""
+        return self.path.partition("?")[0]
 
 
 _STATUS: Final = Source("overview", 1.0)
@@ -56,6 +68,7 @@ class Done:
     asked: int = 0
     failed: int = 0
     scraped: int = 0
+    told: int = 0  # by streams, that something is another
     received_bytes: int = 0
 
 
@@ -91,23 +104,77 @@ class Connection:
         self._done.received_bytes += len(head) + length
         return body
 
+    async def stream(self, path: str) -> AsyncIterator[set[str]]:
+        """The words of each `changed` (web/stream), until it ends."""
+        assert self._at.hostname is not None
+        reader, writer = await asyncio.open_connection(self._at.hostname, self._at.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._at.netloc}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" 200 " not in head.partition(b"\r\n")[0]:
+            raise ValueError(head)
+        text = ""
+        while length := int(await reader.readline() or b"0", 16):  # it comes in chunks
+            text += (await reader.readexactly(length + 2))[:-2].decode()
+            self._done.received_bytes += length
+            *messages, text = text.replace("\r\n", "\n").split("\n\n")
+            for message in messages:
+                name, _, data = message.rpartition("\ndata: ")
+                if "event: changed" in name:
+                    yield set(json.loads(data)["changed"])
+
     def close(self) -> None:
         if self._open is not None:
             self._open[1].close()
             self._open = None
 
 
-async def view(url: str, page: str, done: Done) -> None:
-    """Keep what a page shows up to date, without end."""
-    connection = Connection(url, done)
-    sources = (_STATUS, *PAGES[page])
-    due = dict.fromkeys(sources, time.monotonic())
-    while True:
-        source = min(due, key=lambda each: due[each])
-        await asyncio.sleep(max(0.0, due[source] - time.monotonic()))
-        if await connection.get(f"/api/v1/{source.path}") is not None:
-            done.asked += 1
-        due[source] = time.monotonic() + source.every_s
+def shows(live: str) -> dict[str, set[str]]:
+    """What each document shows, in the stream's words, by live.js; empty without a stream."""
+    _, _, said = live.partition("const SHOWS = {")
+    found = re.findall(r"(\w+): \[([^\]]*)\]", said.partition("};")[0])
+    return {noun: set(re.findall(r"\w+", words)) for noun, words in found}
+
+
+class Viewer:
+    """One page, kept up to date."""
+
+    def __init__(self, url: str, page: str, done: Done) -> None:
+        self._url, self._done = url, done
+        self._shows = shows(static_files()["live.js"].decode())
+        self._due = dict.fromkeys((_STATUS, *PAGES[page]), time.monotonic())
+        self._asked = dict.fromkeys(self._due, 0.0)
+        self._told = asyncio.Event()
+        self._streams = False
+
+    async def look(self) -> None:
+        """Without end."""
+        connection = Connection(self._url, self._done)
+        while True:
+            source = min(self._due, key=lambda each: self._due[each])
+            self._told.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._due[source] - time.monotonic())):
+                    await self._told.wait()
+                continue
+            self._asked[source] = time.monotonic()
+            if await connection.get(f"/api/v1/{source.path}") is not None:
+                self._done.asked += 1
+            is_told = self._streams and source.noun in self._shows
+            self._due[source] = self._asked[source] + (SELDOM_S if is_told else source.every_s)
+
+    async def listen(self) -> None:
+        """To the stream, if there is one, without end."""
+        if not self._shows:
+            return
+        connection = Connection(self._url, self._done)
+        async for words in connection.stream("/api/v1/stream?topics=events,changed"):
+            self._streams = True
+            self._done.told += 1
+            for source in self._due:
+                if self._shows.get(source.noun, set()) & words:
+                    self._due[source] = min(self._due[source], self._asked[source] + source.every_s)
+            self._told.set()
+        raise RuntimeError("the stream has ended")
 
 
 async def scrape(urls: Sequence[str], done: Done) -> None:
@@ -123,9 +190,8 @@ async def scrape(urls: Sequence[str], done: Done) -> None:
 
 async def _main(count: int, urls: Sequence[str]) -> None:
     done, pages = Done(), list(PAGES)
-    looking = [
-        asyncio.create_task(view(urls[0], pages[n % len(pages)], done)) for n in range(count)
-    ]
+    viewers = [Viewer(urls[0], pages[n % len(pages)], done) for n in range(count)]
+    looking = [asyncio.create_task(work) for v in viewers for work in (v.look(), v.listen())]
     looking.append(asyncio.create_task(scrape(urls, done)))
     while done.asked < count or not done.scraped:
         await asyncio.sleep(0.01)
@@ -134,6 +200,8 @@ async def _main(count: int, urls: Sequence[str]) -> None:
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     for each in looking:
+        if each.done():
+            each.result()  # it has failed: nobody would have looked
         each.cancel()
     print(json.dumps(asdict(done)), flush=True)
 
@@ -145,20 +213,19 @@ def viewing(urls: Sequence[str], count: int, total: Done) -> Iterator[None]:
     Adds what they did to `total`.
     """
     command = [sys.executable, "-m", "bench.looking.viewers", str(count), *urls]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdin is not None and process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            raise RuntimeError("the viewers did not come to see anything")
-        yield
-        process.stdin.close()
-        for name, number in json.loads(process.stdout.readline()).items():
-            setattr(total, name, getattr(total, name) + number)
-    finally:
-        process.kill()
-        process.communicate()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != "ready\n":
+                raise RuntimeError("the viewers did not come to see anything")
+            yield
+            told, _ = process.communicate()
+        finally:
+            process.kill()
+    for name, number in json.loads(told).items():
+        setattr(total, name, getattr(total, name) + number)
 
 
 def cpu_s(pid: int) -> float:

@@ -9,7 +9,7 @@ from bench.looking.cost import wal_bytes
 from bench.looking.page import named
 from bench.looking.run import main
 from bench.looking.settings import in_turn, share_kept
-from bench.looking.viewers import PAGES
+from bench.looking.viewers import PAGES, shows
 from raftwork.web.application import static_files
 
 
@@ -45,15 +45,24 @@ def test_a_viewer_asks_for_what_the_page_asks_for() -> None:
     assert 'path: "overview", every: 1_000' in files["app.js"].decode()
 
 
+def test_the_streams_words_are_those_of_the_page() -> None:
+    live = """const SHOWS = {
+      overview: ["leader", "queues"],
+      failures: ["failures"],
+    };
+    const other = { x: ["y"] };"""
+    assert shows(live) == {"overview": {"leader", "queues"}, "failures": {"failures"}}
+    assert shows("no stream") == {}
+
+
 def test_a_page_weighs_what_it_names() -> None:
     files = {f"static/{name}": content for name, content in static_files().items()}
     page = files["static/index.html"].decode()
     assert "static/app.js" in named(page) and "static/app.css" in named(page)
     assert "./vendor/lit-html-3.3.3/lit-html.js" in named(files["static/app.js"].decode())
-    assert named('import("../a.js"); a { b: url(c.woff2) } d { e: url(data:x) }') == [
-        "../a.js",
-        "c.woff2",
-    ]
+    assert named(
+        'import"../a.js";import("./later.js"); a { b: url(c.woff2) } d { e: url(data:x) }'
+    ) == ["../a.js", "c.woff2"]
 
 
 def test_a_wal_is_found_wherever_a_broker_keeps_it(tmp_path: Path) -> None:
