@@ -1,7 +1,7 @@
 """`python -m raftwork.web …`: the process that answers HTTP beside a broker, and the dashboard's.
 
 The one beside a broker ends as its standard input does: that is a pipe of the broker's, which ends
-with it however it dies. It yields to the broker (nice), and may not take much memory.
+with it however it dies. It yields to the broker (__main__.py), and may not take much memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-NICE: Final = 10
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 #: So many connections at once: more are refused with 503.
 CONNECTIONS_MAX: Final = 100
@@ -86,7 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     start_logging()
     with suppress(OSError, ValueError):
-        os.nice(NICE)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     brokers = options.brokers.split(",")

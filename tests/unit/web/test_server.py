@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
 import anyio.to_thread
 import httpx
@@ -30,6 +32,21 @@ def test_all_is_well_or_each_check_says_why_not(
     answer = respond(CHECKS, only=only, exclude=exclude)
     assert answer.status_code == code
     assert json.loads(bytes(answer.body)) == {"ok": code == 200, "checks": checks}
+
+
+def test_the_child_yields_to_its_broker_before_it_imports_anything() -> None:
+    """What it imports as it starts is most of what it takes, and it is started again and again."""
+    code = """
+import os, runpy, sys, types
+done = []
+os.nice = lambda by: done.append(f"nice {by}")
+stub = types.ModuleType("raftwork.web.server")
+stub.__getattr__ = lambda name: (done.append(name), lambda: print(done[0]))[1]
+sys.modules["raftwork.web.server"] = stub
+runpy.run_module("raftwork.web", run_name="__main__")
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert said.stdout == "nice 10\n"
 
 
 def test_a_check_that_is_none_is_not_well() -> None:
