@@ -1,4 +1,4 @@
-"""Durations as users write them: seconds, or a timedelta."""
+"""Durations as users write them, seconds or a timedelta, and as they read them."""
 
 import math
 from datetime import timedelta
@@ -6,6 +6,7 @@ from datetime import timedelta
 Duration = float | timedelta
 #: A century, in seconds: what is longer is a mistake.
 DURATION_MAX_S = 100 * 366 * 86_400
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def milliseconds(what: str, value: Duration, *, endless: str = "") -> int:
@@ -31,3 +32,18 @@ def seconds(what: str, value: Duration, *, endless: str = "") -> float:
             f"{what} must be between 0 and {DURATION_MAX_S} seconds, got {seconds}{also}"
         )
     return seconds
+
+
+def in_words(duration: Duration) -> str:
+    """For people: `340 ms`, `1.5 s`, `12 min 5 s`, `1 h 59 min 49 s`, `3 d 4 h 5 min`."""
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if seconds < 0.9995:
+        return f"{seconds * 1_000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    left, said = round(seconds), list[str]()
+    for unit, size in _UNITS:
+        count, left = divmod(left, size)
+        if count and not (unit == "s" and seconds >= 86_400):
+            said.append(f"{count} {unit}")
+    return " ".join(said)

@@ -16,6 +16,8 @@ def send(to: str) -> str:
 @app.task(name="reports.build")
 def build(pages: int) -> int:
     for page in range(pages):
+        if current().cancelled:
+            raise InterruptedError
         current().progress(page / pages, f"page {page} of {pages}")
         time.sleep(0.5)
     return pages

@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 
 from raftwork.web.access import sha256
 from tests.browser.browser import PHONE, WIDE, Browser
-from tests.browser.place import HOSTILE, Place, proxied
+from tests.browser.place import HOSTILE, Place, proxied, wait_until
 
 #: The view, and what is on it once all is there.
 PAGES: dict[str, tuple[Callable[[Place], str], str]] = {
@@ -28,10 +28,27 @@ PAGES: dict[str, tuple[Callable[[Place], str], str]] = {
     "flows": (lambda _: "#/flows", "order-7"),
     "flow": (lambda _: "#/flow?id=order-7", "tasks:"),
     "limits": (lambda _: "#/limits", "stripe"),
+    "runs": (lambda _: "#/running", "page "),
+    "dead": (lambda _: "#/dead", "billing.charge"),
+    "worker": (lambda _: "#/worker?name=w1", "What its weight is made of"),
+    "queue": (lambda _: "#/queue?name=mail", "Score: "),
+    "schedule": (lambda _: "#/schedule?id=nightly-report", "What became of its ticks"),
     "cluster": (lambda _: "#/cluster", "knows no leader"),
     # Its charts begin with what the dashboard has seen by then.
     "overview": (lambda _: "#/overview", "Ended a second"),
 }
+
+
+CANVASES = {"overview": "raftwork-chart", "runs": "raftwork-timeline"}
+#: Has the page note the events of its own stream.
+FOLLOW = """
+window.stayed = [];
+new EventSource("api/v1/stream?topics=events").addEventListener("events", ({data}) => {
+  const {events, skipped} = JSON.parse(data);
+  if (skipped) throw new Error(`${skipped} are missing`);
+  stayed.push(...events);
+});
+"""
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -48,8 +65,8 @@ def test_a_page_is_whole_in_the_light_in_the_dark_and_on_a_phone(
         browser.theme(theme)
         browser.size(size)
         browser.see(text)
-        if name == "overview":
-            browser.wait(lambda: browser.all("raftwork-chart canvas"), "the charts")
+        if name in CANVASES:
+            browser.wait(lambda: browser.all(f"{CANVASES[name]} canvas"), "what is drawn")
         browser.shot(f"{name}-{look}")
         assert browser.findings() == []
         assert browser.sideways() <= 0
@@ -58,10 +75,16 @@ def test_a_page_is_whole_in_the_light_in_the_dark_and_on_a_phone(
 
 
 def test_what_others_named_stays_text(browser: Browser, place: Place) -> None:
+    place.app.cluster.mark(HOSTILE)
     for view, text in (
         (f"#/task?id={place.ids['hostile']}", HOSTILE),
         ("#/tasks?q=state:queued", HOSTILE),
         ("#/queues", "<b>odd</b> queue"),
+        (f"#/queue?name={quote('<b>odd</b> queue')}", "<b>odd</b> queue"),
+        (f"#/worker?name={quote(HOSTILE)}", HOSTILE),
+        (f"#/dead?error={quote(HOSTILE)}", "None."),
+        ("#/cluster", f"marked: {HOSTILE}"),
+        ("#/overview", HOSTILE),
         (f"#/task?id={quote(HOSTILE)}", "no task has the id"),
     ):
         browser.open(f"{place.url}/{view}")
@@ -71,29 +94,87 @@ def test_what_others_named_stays_text(browser: Browser, place: Place) -> None:
     browser.driver.get_log("browser")  # type: ignore[no-untyped-call] # an id that is none is a 404
 
 
+def press_by_keyboard(browser: Browser, text: str, about: str = "") -> None:
+    """Go to the button of this text, and title if one is given, by Tab, and press Enter."""
+
+    def there() -> bool:
+        focused = "const it = document.activeElement; return [it.innerText, it.title]"
+        return list(browser.run(focused)) == [text, about]
+
+    for _ in range(90):
+        if there():
+            ActionChains(browser.driver).send_keys(Keys.ENTER).perform()
+            return
+        ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+    pytest.fail(f"no way to {text!r} by the keyboard")
+
+
 def test_a_task_is_cancelled_by_the_keyboard_alone(browser: Browser, place: Place) -> None:
     run = place.app.named("mail.send", delay=3600).enqueue("nobody")
     browser.open(f"{place.url}/#/task?id={run.id}")
     browser.see("Why it waits")
-
-    def focused() -> str:
-        return str(browser.run("return document.activeElement.innerText"))
-
-    def tab_to(text: str) -> None:
-        for _ in range(60):
-            if focused() == text:
-                return
-            ActionChains(browser.driver).send_keys(Keys.TAB).perform()
-        pytest.fail(f"no way to {text!r} by the keyboard, at last at {focused()!r}")
-
-    tab_to("Cancel the task")
-    ActionChains(browser.driver).send_keys(Keys.ENTER).perform()
+    press_by_keyboard(browser, "Cancel the task")
     browser.see("Cancel this task?")
     browser.shot("dialog-light")
-    tab_to("Cancel the task")
-    ActionChains(browser.driver).send_keys(Keys.ENTER).perform()
+    press_by_keyboard(browser, "Cancel the task")
     browser.see("cancelled")
     assert run.status() == "cancelled"
+
+
+def test_what_runs_is_cancelled_by_the_keyboard_alone(browser: Browser, place: Place) -> None:
+    run = place.app.named("reports.build").enqueue(900)
+    browser.open(f"{place.url}/#/running")
+    browser.see(run.id[-12:])
+    press_by_keyboard(browser, "Cancel", f"Cancel reports.build {run.id}")
+    browser.see("Cancel reports.build?")
+    press_by_keyboard(browser, "Cancel the task")
+    browser.see("asked to end")
+    wait_until(lambda: run.status() == "cancelled", "its end")
+
+
+def test_dead_tasks_are_run_again_and_purged_and_first_said(browser: Browser, place: Place) -> None:
+    runs = place.app.named("billing.charge").enqueue_many([(f"d{n}",) for n in range(3)])
+    for run in runs:
+        wait_until(lambda run=run: run.status() == "failed", "a failure")  # type: ignore[misc]
+    mine = quote("customer: 'd")
+    browser.open(f"{place.url}/#/dead?error={mine}")
+    browser.see("Run all of this filter again")
+    browser.wait(lambda: browser.all("main td input"), "the boxes")[0].click()
+    browser.press("Run it again")
+    browser.press("Run them", "dialog")
+    browser.see("1 task was enqueued once more")
+    browser.wait(lambda: len(browser.all("main td input")) == 4, "its failure")  # it failed again
+    browser.press("Run all of this filter again")
+    browser.see("3 tasks, among them:")
+    browser.press("Run them", "dialog")
+    browser.see("3 tasks were enqueued once more")
+    browser.press("Purge all of this filter")
+    browser.shot("dead-purge-light")
+    browser.press("Purge them", "dialog")
+    browser.see("tasks were forgotten")
+
+
+def test_a_moment_is_marked_in_the_charts_and_among_the_elections(
+    browser: Browser, place: Place
+) -> None:
+    browser.open(f"{place.url}/#/overview")
+    box = browser.wait(lambda: browser.all("#mark"), "where to type")[0]
+    box.send_keys("deploy shop 2.7.1" + Keys.ENTER)
+    browser.see("Marked.")
+    browser.wait(lambda: "deploy shop 2.7.1" in browser.text(), "the mark")
+    browser.open(f"{place.url}/#/cluster")
+    browser.see("marked: deploy shop 2.7.1")
+    assert browser.all("path.mark")
+
+
+def test_a_schedule_is_changed(browser: Browser, place: Place) -> None:
+    browser.open(f"{place.url}/#/schedule?id=nightly-report")
+    browser.press("Change it")
+    box = browser.wait(lambda: browser.all("input[name=cron]"), "the form")[0]
+    box.clear()
+    box.send_keys("45 4 * * *" + Keys.ENTER)
+    browser.see("Changed.")
+    assert place.app.schedules.get("nightly-report").cron == "45 4 * * *"
 
 
 def test_failures_of_a_kind_are_run_again(browser: Browser, place: Place) -> None:
@@ -192,7 +273,8 @@ def test_a_killed_leader_is_replaced_on_the_open_page_without_a_reload(
     old = place.leader
     browser.open(f"{place.url}/#/cluster")
     browser.see(f"{old} leads")
-    browser.run("window.stayed = true")
+    browser.run(FOLLOW)
+    browser.wait(lambda: browser.run("return stayed.length"), "the first event")
     place.cluster.children[old].kill()
     began = time.monotonic()
 
@@ -203,8 +285,18 @@ def test_a_killed_leader_is_replaced_on_the_open_page_without_a_reload(
     browser.wait(led_by_another, "the new leader")
     took = time.monotonic() - began
     assert took < 5.0
-    assert browser.run("return window.stayed") is True
     browser.see("unreachable")
     browser.shot("failover-light")
+    # Whatever happened meanwhile was told, once, to the page that was open all the time.
+    last = place.app.named("mail.send", queue="mail").enqueue("the last one")
+    ended = f"return stayed.some((e) => e.id === '{last.id}' && e.kind === 'finished')"
+    browser.wait(lambda: browser.run(ended), "the last event")
+    seen = [event["cursor"] for event in browser.run("return stayed")]
+    events = [e for e in place.app.events(after=seen[0]) if e.cursor <= seen[-1]]
+    assert seen[1:] == [event.cursor for event in events]
+    assert "leader_activated" in {event.kind for event in events}
+    browser.open(f"{place.url}/#/overview")
+    browser.see("Latest events")
+    browser.wait(lambda: browser.all("main a[href*='task?id=']"), "an event")
     place.cluster.start_broker(old)
     browser.wait(lambda: "unreachable" not in browser.text(), "the old one")

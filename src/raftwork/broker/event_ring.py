@@ -59,6 +59,10 @@ _FROM: Final = """SELECT epoch, seq, at, events, data FROM store_event
     WHERE (epoch, seq) >= (?, ?) ORDER BY epoch, seq LIMIT ?"""
 
 
+_BELOW: Final = """SELECT epoch, seq, at, data FROM store_event
+    WHERE (epoch, seq) < (?, ?) ORDER BY epoch DESC, seq DESC LIMIT ?"""
+
+
 class RingStore(Protocol):
     """What it needs of a store."""
 
@@ -179,6 +183,25 @@ class EventRing:
         if not self._there:
             return Page([], max(after, self.floor), gap=after < self.floor, more=False)
         return read_events(self._db, after, wanted, limit, name_of)
+
+    def newest(
+        self, below: tuple[int, int]
+    ) -> list[tuple[tuple[int, int], int, Sequence[Happened]]]:
+        """The entries before a position, newest first: some hundred, fewer if they are large.
+
+        Of each its position, its leader time and what it brought about.
+        """
+        found: list[tuple[tuple[int, int], int, Sequence[Happened]]] = []
+        if not self._there:
+            return found
+        size = 0
+        with closing(self._db.execute(_BELOW, (*below, _LOOK_ROWS))) as rows:
+            for epoch, seq, at, data in rows:
+                found.append(((epoch, seq), at, _unpacked(data)))
+                size += len(data)
+                if size >= _LOOK_BYTES:
+                    break
+        return found
 
 
 class _Nothing(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from raftwork.broker.access.gate import Gate, within_queues
+from raftwork.broker.access.gate import refusal, within_queues
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.peer_frames import PeerFrames
 from raftwork.broker.cluster.readiness import Readiness
@@ -81,7 +81,6 @@ class Node:
         self._arriving: tuple[bytes, ToBroker | None, int]
         self._size = 0  # of what has just arrived
         self._grant: Grant | None = None  # of its sender's key
-        self._gate = Gate()
         self._arrivals = self._containment.of("a frame that came in", self._fails)
         self._outgoing = OutgoingFrames(
             self._containment, setup.send, lambda routing: self._shut(routing, self._now)
@@ -207,7 +206,7 @@ class Node:
             self._arriving, self._size = (routing, message, now), len(frame)
             self._grant = grant
             if grant is not None:
-                refused = self._gate.refusal(grant, message, len(frame), now, leads=self.leads)
+                refused = refusal(grant, message)
                 if refused is not None:
                     self._reply(routing, refused)
                     self.tell(KeyMayNot(refused.text))
@@ -306,6 +305,8 @@ class Node:
 
     def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
         self._chores_at = now
+        if self._grant is not None:  # it came under that broker's key
+            self._setup.tell_http(self._grant.name, hello.http_key)
         self._handshake.hello(routing, hello, now)
 
     def _client_hello(self, routing: bytes, hello: ClientHello, now: int) -> None:

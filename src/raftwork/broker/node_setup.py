@@ -96,6 +96,10 @@ class Setup:
     disk: DiskSpace = field(default_factory=DiskSpace)
     #: The digest of the list of keys that it lets in now; empty without keys.
     access: Callable[[], str] = str
+    #: The public key of the process that answers HTTP beside this broker; empty without keys.
+    http_key: str = ""
+    #: Takes the same of another broker.
+    tell_http: Callable[[str, str], None] = lambda _broker, _public: None
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
     #: Called with what failed and its error, whenever one was contained (containment.py).

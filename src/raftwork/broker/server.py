@@ -289,6 +289,8 @@ class Server:
             tells_attempts=event_logging.tells_attempts(),
             disk=self._disk,
             access=lambda: "" if admission is None else admission.digest,
+            http_key=admission.http_key.public if admission is not None and config.http else "",
+            tell_http=(lambda *_: None) if admission is None else admission.tell_http,
             cluster_id=secrets.token_bytes(16),
             event_bytes=config.event_bytes,
         )
@@ -307,7 +309,8 @@ class Server:
             lambda: store.sizes().database_bytes,
             self._node.tell,
         )
-        self._http = HttpChild(config, self._node.tell) if config.http else None
+        http_key = None if admission is None else admission.http_key
+        self._http = HttpChild(config, self._node.tell, http_key) if config.http else None
         self._listen_to_signals()
 
     def _listen_to_signals(self) -> None:

@@ -1,4 +1,4 @@
-"""`raftwork audit`: what admins did, under which key, and what came of it."""
+"""`raftwork audit`: what was done, by whom, and what came of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raftwork.features.audit import ROWS_MAX
 
 _COLUMNS: Final = (
     Column("at", 1, Overflow.WHOLE),
-    Column("key", 2),
+    Column("who", 2),
     Column("what", 4, Overflow.WRAPPED),
     Column("outcome", 3, Overflow.WRAPPED),
 )
@@ -32,10 +32,11 @@ _COLUMNS: Final = (
 )
 @shows
 def command(cluster: Cluster, limit: int) -> Shown:
-    """Show what was done that only admins may do, newest first.
+    """Show what was done, and by whom, newest first.
 
-    Each broker keeps the newest 10,000. Without keys there is nothing to show: nobody knows who it
-    was. What was refused for want of a right is in the brokers' logs.
+    That is what only admins may do, and what users of dashboards did; each broker keeps the newest
+    10,000. Without keys nobody knows who an admin was, and there is only what dashboards tell of
+    their users. What was refused for want of a right is in the brokers' logs.
 
     \b
     Example:

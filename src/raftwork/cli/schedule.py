@@ -13,6 +13,7 @@ from raftwork.cli.output import err, out, out_table
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import instant, json_object, parse_argument
 from raftwork.client.documents import said_at, schedule_document
+from raftwork.durations import in_words
 from raftwork.errors import LoadError
 
 if TYPE_CHECKING:
@@ -355,7 +356,7 @@ def _shown(schedule: Schedule) -> Shown:
 
 
 def _row(schedule: Schedule) -> tuple[str, ...]:
-    when = schedule.cron or f"every {schedule.every:g} s"
+    when = schedule.cron or f"every {in_words(schedule.every or 0)}"
     if schedule.cron and schedule.tz != "UTC":
         when = f"{when} {schedule.tz}"
     following = "paused" if schedule.paused else said_at(schedule.next) or "–"

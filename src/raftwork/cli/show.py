@@ -10,6 +10,7 @@ import click
 from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import count, out, out_lines
 from raftwork.client.task_documents import instant, task_document
+from raftwork.durations import in_words
 
 if TYPE_CHECKING:
     from raftwork.client.run_info import Attempt, Report
@@ -98,5 +99,5 @@ def _said(attempt: Attempt) -> str:
     if attempt.started:
         parts.append(f"since {instant(attempt.started)}")
     if attempt.run is not None:
-        parts.append(f"for {attempt.run.total_seconds():.3f} s")
+        parts.append(f"for {in_words(attempt.run)}")
     return ", ".join(parts) + (f": {attempt.error}" if attempt.error else "")

@@ -14,6 +14,7 @@ from raftwork.cli.values import parse_tag
 from raftwork.client.run_info import FilterFields
 from raftwork.client.status import Status
 from raftwork.client.task_documents import summary_document
+from raftwork.durations import in_words
 
 if TYPE_CHECKING:
     from raftwork.client.run_info import RunInfo
@@ -123,7 +124,7 @@ def command(
 
 def _row(told: RunInfo) -> tuple[str, ...]:
     last = told.attempts[-1] if told.attempts else None
-    ran = f"{last.run.total_seconds():.3f} s" if last and last.run else ""
+    ran = in_words(last.run) if last and last.run else ""
     worker, error = (last.worker or "", last.error or "") if last else ("", "")
     counts = (str(told.hand_outs), worker, ran, error, str(told.number))
     return (told.id, told.name or "", told.queue, told.status.value, *counts)

@@ -59,8 +59,9 @@ class App(HookDecorators):
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
     RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
     take, failovers included. `key` is the file of its key, where brokers want one, else that of
-    RAFTWORK_KEY; KeyRefused is raised for none. `codec` makes contents unreadable for brokers,
-    else RAFTWORK_SECRETS does. `types` say how values of further types travel (see Converter).
+    RAFTWORK_KEY; KeyRefused is raised for none, and where that key is let in no more the file is
+    read again. `codec` makes contents unreadable for brokers, else RAFTWORK_SECRETS does. `types`
+    say how values of further types travel (see Converter).
 
     Safe to use from several threads and in signal handlers. The connection is made by the first
     call that needs it and ends with `close`, with the program or with the last reference; a forked

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.client.options import Duration, milliseconds
+from raftwork.client.ids import new_ids
+from raftwork.client.options import Duration, label, milliseconds
+from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
 from raftwork.features.cluster_settings import (
     MS,
@@ -17,6 +20,7 @@ from raftwork.features.cluster_settings import (
     ToldSetting,
 )
 from raftwork.features.cluster_settings import changes as packed
+from raftwork.features.marks import ROWS_MAX, TEXT_MAX, AskMarks, MarkSet, MarksTold, SetMark
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
@@ -33,6 +37,13 @@ class ClusterSetting:
     most: float
     #: What it means.
     help: str
+
+
+class Mark(NamedTuple):
+    """What somebody marked, and when, by the cluster's clock (UTC)."""
+
+    at: datetime
+    text: str
 
 
 class Cluster:
@@ -66,7 +77,37 @@ class Cluster:
         """As `set`, for coroutines."""
         await self._set(changes).aresult()
 
+    def mark(self, text: str) -> None:
+        """Mark this moment, such as a deployment: 1 to 200 characters.
+
+        It is an event of the kind `marked`, and a line in the dashboard's charts. Every broker
+        keeps the newest thousand. Raises TypeError, ValueError.
+        """
+        self._mark(text).result()
+
+    async def amark(self, text: str) -> None:
+        """As `mark`, for coroutines."""
+        await self._mark(text).aresult()
+
+    def marks(self, since: datetime | None = None, limit: int = 100) -> list[Mark]:
+        """The newest marks, newest first, at most `limit` (1 to 1,000) of those since a time."""
+        return _marks(self._ask_marks(since, limit).result())
+
+    async def amarks(self, since: datetime | None = None, limit: int = 100) -> list[Mark]:
+        """As `marks`, for coroutines."""
+        return _marks(await self._ask_marks(since, limit).aresult())
+
     # ---- requests -----------------------------------------------------------------------------
+
+    def _mark(self, text: str) -> Reply[MarkSet]:
+        (made,) = new_ids(1)
+        return self.caller.call(SetMark(0, made, label("text", text, TEXT_MAX)), MarkSet)
+
+    def _ask_marks(self, since: datetime | None, limit: int) -> Reply[MarksTold]:
+        at = 0 if since is None else instant("since", since)
+        if not 1 <= limit <= ROWS_MAX:
+            raise ValueError(f"limit must be between 1 and {ROWS_MAX}, got {limit}")
+        return self.caller.call(AskMarks(0, at, limit), MarksTold)
 
     def _ask(self) -> Reply[ClusterSettingsTold]:
         return self.caller.call(AskClusterSettings(0), ClusterSettingsTold)
@@ -81,6 +122,11 @@ class Cluster:
             raise TypeError("at least one setting is required")
         values = {name: checked(name, value) for name, value in changes.items()}
         return self.caller.call(SetClusterSettings(0, packed(values)), ClusterSettingsSet)
+
+
+def _marks(told: MarksTold) -> list[Mark]:
+    begin = datetime.fromtimestamp(0, UTC)
+    return [Mark(begin + timedelta(milliseconds=row.time), row.text) for row in told.marks]
 
 
 def checked(name: str, value: Duration | None) -> int | None:

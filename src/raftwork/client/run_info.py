@@ -19,6 +19,7 @@ from raftwork.features.inspect_tasks import (
     TaskPage,
     TaskShown,
 )
+from raftwork.features.lineage import NO_LINEAGE, Lineage
 from raftwork.features.why_it_waits import utc
 from raftwork.messages import NAME_MAX, PRIORITY_USUAL, State, decode_failure
 from raftwork.messages.flow_values import unpack_value, without_references
@@ -88,6 +89,8 @@ class RunInfo:
     progress: Progress | None
     #: Of all tasks, in the order in which they came in: where a page begins.
     number: int
+    #: Where it comes from and what it made, by id; in no list.
+    lineage: Lineage = NO_LINEAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +219,8 @@ def info(shown: TaskShown) -> RunInfo:
     ]
     waits = [Reason(*reason) for reason in shown.waits]
     told = summary(shown.task, failed, dict(shown.tags), waits)
-    return replace(told, progress=progress(shown.progress)) if shown.progress else told
+    said = progress(shown.progress) if shown.progress else None
+    return replace(told, progress=said, lineage=shown.lineage or NO_LINEAGE)
 
 
 def summary(

@@ -13,6 +13,7 @@ def task_document(told: RunInfo) -> dict[str, object]:
         "attempts": [_attempt(attempt) for attempt in told.attempts],
         "progress": _progress(told.progress),
         "waits": [reason._asdict() for reason in told.waits],
+        "lineage": told.lineage._asdict(),
     }
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from raftwork.client.may_stop import VOTERS, objection
 from raftwork.doctor.finding import Finding, error, warning, well
+from raftwork.durations import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,13 +65,14 @@ def leader(statuses: Mapping[str, BrokerStatus | None]) -> Finding:
 
 def may_stop(statuses: Mapping[str, BrokerStatus | None]) -> Finding:
     """Which of them may be stopped now."""
-    may = [name for name in statuses if objection(name, statuses) is None]
-    if len(may) == len(statuses):
+    up = [name for name, status in statuses.items() if status is not None]
+    may = [name for name in up if objection(name, statuses) is None]
+    if statuses and len(may) == len(statuses):
         return well("may-stop", "any one broker may be stopped")
     if may:
         text = f"{', '.join(may)} may be stopped, one of them, and no other"
         return warning("may-stop", text, "wait until the others are whole before you stop more")
-    why = objection(next(iter(statuses)), statuses) if statuses else "there is none"
+    why = objection(up[0], statuses) if up else "none answers"
     text = f"no broker may be stopped: {why}"
     return warning("may-stop", text, "bring the others back first, or run three brokers")
 
@@ -112,7 +114,7 @@ def clocks(ahead: Mapping[str, int]) -> Finding:
     if not wrong:
         return well("clocks", "the brokers' clocks agree")
     words = ", ".join(
-        f"that of {name} is {abs(ms) / 1_000:.1f} s {'ahead' if ms > 0 else 'behind'}"
+        f"that of {name} is {in_words(abs(ms) / 1_000)} {'ahead' if ms > 0 else 'behind'}"
         for name, ms in wrong.items()
     )
     remedy = "have chrony or the like set it: schedules, delays and expiries go by the clocks"

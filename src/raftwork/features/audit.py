@@ -1,15 +1,18 @@
-"""The audit: what admins did, under which key, and what came of it. Kept by every replica.
+"""The audit: what was done, by whom, and what came of it. Kept by every replica.
 
 1. A request that only admins may make is written down when its fate is known, in the next entry of
    the log. Of one whose leader ends just then there may be no row.
-2. Nothing is written while there are no keys: then nobody knows who it was.
-3. The newest ROWS_MAX are kept. Contents of tasks are none of it.
+2. While there are no keys none of that is written: then nobody knows who it was.
+3. A dashboard knows its users, and has what each of them does written down (`NoteAction`). With
+   keys the row names its key, too: only that is sure. After a failover it may be there twice.
+4. The newest ROWS_MAX are kept. Contents of tasks are none of it.
 """
 
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.features.effects import Done, Effect
-from raftwork.messages.bounds import Between
+from raftwork.features.task_batch import check_level
+from raftwork.messages.bounds import Between, Name
 from raftwork.messages.registry import command, reply, request
 
 if TYPE_CHECKING:
@@ -37,11 +40,11 @@ _PAGE = """SELECT number, time, who, what, outcome FROM audit WHERE ? = 0 OR num
 
 
 class AuditRow(NamedTuple):
-    """One request of an admin. `time` is leader time, ms, at which it was written down."""
+    """One thing that was done. `time` is leader time, ms, at which it was written down."""
 
     number: int  # grows with each
     time: int
-    who: str  # the key's name
+    who: str  # the key's name, or a dashboard's user
     what: str
     outcome: str  # `done`, or why not
 
@@ -63,9 +66,26 @@ class AskAudit(NamedTuple):
     limit: Annotated[int, Between(1, PAGE_MAX)]
 
 
+@reply(211)
+class ActionNoted(NamedTuple):
+    """It is written down."""
+
+    request: int
+
+
+@request(211, reply=ActionNoted)
+class NoteAction(NamedTuple):
+    """Write down what a user of the sender's did, and what came of it."""
+
+    request: int
+    user: Name
+    what: Annotated[str, Between(1, TEXT_MAX)]
+    outcome: Annotated[str, Between(1, TEXT_MAX)]
+
+
 @command(210, since=2)
 class NoteAudit(NamedTuple):
-    """Write down what was asked for under a key, and what came of it."""
+    """Write down what was done, by whom, and what came of it."""
 
     who: str
     what: str
@@ -80,6 +100,11 @@ def noted(who: str, request: "Frame", outcome: str = DONE) -> NoteAudit:
     return NoteAudit(who, in_words(request), outcome[:TEXT_MAX])
 
 
+def under_key(asked: NoteAction, key: str) -> NoteAction:
+    """The same, as it was sent under this key."""
+    return asked._replace(user=f"{asked.user} (key {key})")
+
+
 def in_words(request: "Frame") -> str:
     """The request's name and its fields, without its number; bytes are not shown."""
     fields: tuple[str, ...] = request._fields  # type: ignore[attr-defined]
@@ -88,6 +113,11 @@ def in_words(request: "Frame") -> str:
         for name, value in zip(fields[1:], request[1:], strict=True)
     ]
     return " ".join([type(request).__name__, *shown])[:TEXT_MAX]
+
+
+def _check(view: "View", asked: NoteAction) -> NoteAudit:
+    check_level(view.state, "the audit needs")
+    return NoteAudit(asked.user, asked.what, asked.outcome)
 
 
 def _read(view: "View", asked: AskAudit) -> AuditTold:
@@ -110,11 +140,14 @@ def _note(ledger: "Ledger", note: NoteAudit, _effects: list[Effect]) -> Done:
 
 def feature() -> "Feature":
     """See the package."""
-    from raftwork.features.feature import Budget, Feature, read, transition
+    from raftwork.features.feature import Budget, Feature, change, read, transition
 
     return Feature(
         "the audit",
-        rules=[read(AskAudit, _read, work=200)],
+        rules=[
+            read(AskAudit, _read, work=200),
+            change(NoteAction, _check, lambda _view, asked, _done: ActionNoted(asked.request)),
+        ],
         transitions=[transition(NoteAudit, _note)],
         budget=Budget(requests=100),
     )

@@ -41,6 +41,7 @@ from raftwork.features.task_batch import (
     check_order,
     checksum_before,
     checksums,
+    count_batch,
     is_ordinary,
     payloads_of,
     read_spec,
@@ -463,13 +464,17 @@ def _insert(ledger: "Ledger", spec: Spec, packed: bytes, tasks: Columns) -> bool
     return False
 
 
+def _grows(_view: "View", request: Enqueue) -> int:
+    return count_batch(request.tasks)
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Budget, Feature, change, transition
 
     return Feature(
         "new tasks",
-        rules=[change(Enqueue, _check, _answer, _watch, grows=True)],
+        rules=[change(Enqueue, _check, _answer, _watch, grows=_grows)],
         transitions=[transition(Admit, admit)],
         #: Of batches taken in and not yet applied; beyond, clients are told to come later.
         budget=Budget(requests=1_000_000, bytes=128 * 1024 * 1024),

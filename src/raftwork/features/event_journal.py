@@ -69,6 +69,7 @@ class EventKind(IntEnum):
     ROSTER_CHANGED = 71
     LEVEL_RAISED = 72
     SETTINGS_CHANGED = 73
+    MARKED = 74  # by somebody, as `text`
 
     @classmethod
     def _missing_(cls, value: object) -> EventKind:  # noqa: ARG003
@@ -171,12 +172,22 @@ class Journal:
             self._noted.append(partial(_flow_ended, id_, state, data))
 
     def goes_on(
-        self, kind: EventKind, runs: Iterable[Running], due: int = 0, text: str = ""
+        self,
+        kind: EventKind,
+        runs: Iterable[Running],
+        due: int = 0,
+        text: str = "",
+        times_ms: Mapping[int, int] | None = None,
     ) -> None:
-        """The attempts are over; the tasks are not, but for those that were asked to end."""
+        """The attempts are over; the tasks are not, but for those that were asked to end.
+
+        `times_ms` is for how long their code ran, as far as that is known; None of what was lost,
+        or had not begun.
+        """
         if self.on:
             left = [run for run in runs if not run.flags & CANCELLING]
-            self._noted.append(partial(_of_runs, kind, left, due=due, text=text[:TEXT_MAX]))
+            times = None if times_ms is None else {r.token: times_ms.get(r.token, 0) for r in left}
+            self._noted.append(partial(_of_runs, kind, left, times, due=due, text=text[:TEXT_MAX]))
 
 
 def _of_runs(

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 #: How often a flow may be retried.
 RETRIES_MAX: Final = 1_000
+_NEEDS: Final = "to retry a flow needs"
 
 _FLOW = """SELECT number, phase, state, siblings, code, unmade.spec, payload FROM task
     JOIN flow ON number = task.seq LEFT JOIN unmade ON unmade.seq = number WHERE task.id = ?"""
@@ -50,6 +51,8 @@ _NODES = """SELECT task.seq, phase, state, due, length(body), key, tenant, code,
     LEFT JOIN unmade ON unmade.seq = task.seq WHERE node.flow = ? ORDER BY task.seq"""
 _EDGES = """SELECT dst, slot, src, kind FROM json_each(?) CROSS JOIN edge ON dst = value
     ORDER BY dst, slot"""
+_COUNT = """SELECT count(*) FROM task CROSS JOIN node ON node.flow = task.seq
+    CROSS JOIN unmade ON unmade.seq = node.seq WHERE task.id = ? AND unmade.code"""
 _SAID = "INSERT INTO signal SELECT ?, name, 0, value FROM signal WHERE flow = ? AND seq = 0"
 _PIN = "UPDATE task SET due = NULL WHERE seq = ?"
 _COUNTS = "UPDATE flow SET nodes = ?, edges = ? WHERE number = ?"
@@ -102,7 +105,7 @@ def next_id(id_: str) -> str:
 
 
 def _check(view: "View", request: RetryFlow) -> FlowAgain:
-    check_level(view.state, "to retry a flow needs")
+    check_level(view.state, _NEEDS)
     return FlowAgain(request.id)
 
 
@@ -241,13 +244,19 @@ def _share(ledger: "Ledger", flow: int, shared: list[_Node]) -> None:
     )
 
 
+def _grows(view: "View", request: RetryFlow) -> int:
+    check_level(view.state, _NEEDS)
+    ((count,),) = view.state.db.execute(_COUNT, (request.id,))
+    return int(count)
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Budget, Feature, change, transition
 
     return Feature(
         "retries of flows",
-        rules=[change(RetryFlow, _check, _answer)],
+        rules=[change(RetryFlow, _check, _answer, grows=_grows)],
         transitions=[transition(FlowAgain, _again)],
         budget=Budget(requests=100),
     )

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from raftwork.errors import BadMessage, ProtocolError, QueueFull
 from raftwork.features import edges, flow_ends, flow_nodes
-from raftwork.features.broadcasts import expanded, has_broadcast, workers_for
+from raftwork.features.broadcasts import count_members, expanded, has_broadcast, workers_for
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room, enter, enter_all
 from raftwork.features.event_journal import EventKind, Happened
@@ -21,6 +21,7 @@ from raftwork.features.flow_graph import (
     Node,
     carries,
     check_graph,
+    count_tasks,
     edges_to,
     read_graph,
 )
@@ -357,6 +358,10 @@ def insert_row(
     ledger.db.execute(_INSERT, row)
 
 
+def _grows(view: "View", request: SubmitFlow) -> int:
+    return count_tasks(request.graph) + count_members(view, request.graph)
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Budget, Feature, change, transition
@@ -364,7 +369,7 @@ def feature() -> "Feature":
 
     return Feature(
         "flows",
-        rules=[change(SubmitFlow, _check, _answer, waits=_needs_all_workers, grows=True)],
+        rules=[change(SubmitFlow, _check, _answer, waits=_needs_all_workers, grows=_grows)],
         transitions=[transition(Grow, _grow)],
         budget=Budget(requests=1_000, bytes=64 * 1024 * 1024),
         lifecycles=[

@@ -16,6 +16,7 @@ from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features.cancel import asked_to_end
 from raftwork.features.checkpoints import checkpoint_of
 from raftwork.features.history import names_of, workers_of
+from raftwork.features.lineage import Lineage, lineage_of
 from raftwork.features.pins import worker_of
 from raftwork.features.progress import Said
 from raftwork.features.search_tasks import Filter, glob, parts
@@ -112,6 +113,7 @@ class TaskShown(NamedTuple):
     forgotten: bool  # its value or failure is no longer kept
     progress: Said | None = None  # by its own word, while it runs
     checkpoint: bytes | None = None  # packed; None if there is none, or it was not asked for
+    lineage: Lineage | None = None  # None: of a broker that does not tell it
 
 
 @request(140, reply=TaskShown)
@@ -198,7 +200,7 @@ def _show(view: "View", asked: ShowTask) -> TaskShown:
     tags, attempts = tags_of(ledger, row.seq), _attempts(ledger, row.seq)
     return TaskShown(
         *(asked.request, facts, tags, attempts, waits, row.spec, body, forgotten),
-        *(progress, checkpoint),
+        *(progress, checkpoint, lineage_of(ledger, row.seq, row.id)),
     )
 
 

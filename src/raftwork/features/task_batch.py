@@ -23,7 +23,7 @@ from raftwork.messages import (
     Spec,
     decode_spec_strictly,
 )
-from raftwork.wire import pack, record_check, size_of_head, unpack_frame
+from raftwork.wire import array_length, pack, record_check, size_of_head, unpack_frame
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
@@ -121,6 +121,14 @@ def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
                 f" {len(names)} of up to {longest}"
             )
     return spec
+
+
+def count_batch(tasks: bytes) -> int:
+    """How many tasks a packed batch has; 0 if it cannot be read."""
+    try:
+        return array_length(tasks)
+    except BadMessage:
+        return 0
 
 
 def check_order(spec: Spec, tasks: "Columns") -> None:

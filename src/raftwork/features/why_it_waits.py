@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from raftwork.durations import in_words
 from raftwork.features.task_row import BLOCKED, DELAYED, LANED, PENDING, SCHEDULED, WITHOUT_CODE
 from raftwork.messages import decode_spec
 
@@ -133,8 +134,8 @@ def utc(time: int) -> datetime:
 def instant(view: "View", due: int) -> str:
     """A machine time, and how far off it is, for people."""
     left = due - max(view.time, view.machine.time)  # where nothing happens, entries are old
-    at = utc(due).isoformat(timespec="milliseconds")
-    return f"{at}, in {left / 1000:.1f} s" if left > 0 else f"{at}, which is now"
+    at = f"{utc(due):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{at}, in {in_words(left / 1_000)}" if left > 0 else f"{at}, which is now"
 
 
 # ---- its queue ----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from raftwork.client.may_stop import VOTERS, objection
+from raftwork.durations import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +76,7 @@ class Health:
         """Whether its loop turns. One that has just been started has its time, too."""
         since = self.began if self.heard is None else self.heard
         silent = now - since
-        why = "" if silent <= ALIVE_MS else f"it has not answered for {silent // 1_000} s"
+        why = "" if silent <= ALIVE_MS else f"it has not answered for {in_words(silent // 1_000)}"
         return [Check("loop", why)]
 
     def ready(self, now: int) -> list[Check]:
@@ -118,7 +119,7 @@ class Health:
             return ""
         return (
             f"it has not applied {committed - mine.applied} entries that were committed"
-            f" {(now - at) // 1_000} s ago"
+            f" {in_words((now - at) // 1_000)} ago"
         )
 
     def _disk(self, mine: BrokerStatus) -> str:

@@ -16,7 +16,6 @@ from collections.abc import Collection, Sequence
 from math import log2
 from random import Random
 
-from raftwork.errors import BadMessage
 from raftwork.features.cancel import CancelRuns
 from raftwork.features.checkpoints import CheckpointAnswered
 from raftwork.messages import (
@@ -47,7 +46,6 @@ from raftwork.messages import (
     Wait,
     WorkerHello,
     WorkerWelcome,
-    decode_spec,
 )
 from raftwork.worker.agent_turn import Identity as Identity
 from raftwork.worker.agent_turn import Load as Load
@@ -57,6 +55,7 @@ from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
 from raftwork.worker.runner import Ended, overtime
+from raftwork.worker.time_limits import TimeLimits
 from raftwork.worker.told_waits import ToldWaits
 from raftwork.worker.unacknowledged_outcomes import Outcomes
 
@@ -114,7 +113,7 @@ class Agent:
         self.heartbeat_at = now
         self._progress_at = now  # when a slot was last seen to come free
         self._draining = False
-        self._limit_of: dict[bytes, int] = {}  # by packed spec: one decoding a batch
+        self._limits = TimeLimits()
         self._ends: list[tuple[PushedTask, Outcome]] = []  # to be told by the next turn
         self._tell_all = tell_all
         self.look_at = _FOREVER
@@ -192,18 +191,6 @@ class Agent:
             self.look_at = now + LOOK_MS
             self._progress_at = now
 
-    def _limit(self, spec: bytes) -> int:
-        limit = self._limit_of.get(spec)
-        if limit is None:
-            try:
-                limit = decode_spec(spec).timeout
-            except BadMessage:
-                limit = 0  # running it will say so
-            if len(self._limit_of) >= 1_024:
-                self._limit_of.clear()
-            self._limit_of[spec] = limit
-        return limit
-
     def _drop(self, tokens: list[int]) -> None:
         """No longer ours, whatever became of them here."""
         self._done.forget(tokens)
@@ -257,6 +244,16 @@ class Agent:
         """Whether it waits or runs here."""
         return token in self._held
 
+    def spec(self, token: int) -> bytes | None:
+        """Of a task that waits or runs here, packed."""
+        task = self._held.get(token)
+        return None if task is None else task.spec
+
+    @property
+    def outcome_bytes(self) -> int:
+        """Of outcomes that the leader has not acknowledged."""
+        return self._done.size
+
     @property
     def slots(self) -> int:
         """The number of slots reported to the leader."""
@@ -293,7 +290,7 @@ class Agent:
             if token in self._held and token not in self._since:
                 self._since[token] = since
                 self._started.append(token)
-                if limit := self._limit(self._held[token].spec):
+                if limit := self._limits.of(self._held[token].spec):
                     self._limit_at = min(self._limit_at, since + limit)
         waiting = len(self._held) - len(self._since)
         self.look_at = now + LOOK_MS if waiting else _FOREVER
@@ -411,7 +408,7 @@ class Agent:
     def _enforce_limits(self, now: int) -> None:
         self._limit_at = _FOREVER
         for token, since in list(self._since.items()):
-            limit = self._limit(self._held[token].spec)
+            limit = self._limits.of(self._held[token].spec)
             if limit and now >= since + limit:
                 self._stop.add(token)
                 text = f"its code ran longer than its time limit of {limit / 1000:g} s"

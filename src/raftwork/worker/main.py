@@ -41,6 +41,7 @@ from raftwork.worker.events import (
     StopsAtOnce,
     ToldToDrain,
 )
+from raftwork.worker.http_child import HttpChild
 from raftwork.worker.machine_load import Sampler
 from raftwork.worker.pool import Pool
 from raftwork.worker.task_logging import TaskLog, tell, tell_declared
@@ -89,8 +90,9 @@ class Worker:
         look_up: LookUp = look_up,
         key: Key | None = None,
         declared: Sequence[DeclareSchedules] = (),
+        http: HttpChild | None = None,
     ) -> None:
-        self._pool = pool
+        self._pool, self._http = pool, http
         self._verbose = log.isEnabledFor(logging.DEBUG)
         self._agent = Agent(
             identity, brokers, pool.slots, now_ms(), Random(), tell_all=self._verbose
@@ -181,6 +183,8 @@ class Worker:
         self._courier.asked(pool.notes.asked(), now)
         if ends:
             self._courier.forget([end.outcome.token for end in ends])
+            if self._http is not None:
+                self._http.ended(ends, agent)
         agent.ended(ends, now)
         waits = pool.waiting()
         if waits or agent.waits:
@@ -214,6 +218,8 @@ class Worker:
         for address, text in links.unresolved():
             tell(HostUnknown(address, text) if text else HostKnown(address))
         self._task_log.look(agent.session, now)
+        if self._http is not None and now >= self._http.due_at:
+            self._http.tend(agent, self._pool, now)
         if agent.draining and now >= self._task_log.list_at:
             self._task_log.unfinished(agent.unfinished(), now)
         pass_time()
@@ -342,6 +348,8 @@ class Worker:
                 self._agent.link_lost(address, now)
 
     def _close(self) -> None:
+        if self._http is not None:
+            self._http.close()
         self._pool.close()
         self._links.close(_FLUSH_MS)
         self._in.close()

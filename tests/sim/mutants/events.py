@@ -22,8 +22,8 @@ EVENTS = (
     _mutant(
         "a page that ends within an entry goes on with its first event",
         f"{_FEATURES}.event_feed:told",
-        "range(max(0, after.n - n), count)",
-        "range(0, count)",
+        "else max(0, after.n - n), count)",
+        "else 0, count)",
         fast=True,
     ),
     _mutant(

@@ -249,8 +249,8 @@ class QueueChecker:
             case Settled(token=0):
                 cancelled = effect.seq in self.cancels.ended
                 (self._cancelled if cancelled else self.purges.ends)(effect)
-            case QueueResumed(queue):
-                self.cancels.resumed(queue)
+            case QueueResumed() | CancelAsked():
+                self._told_of(effect)
             case Settled():
                 self._settled(effect)
             case AttemptEnded(token, seq):
@@ -270,7 +270,6 @@ class QueueChecker:
                 require(stale, "first outcome", f"current token {token} is called stale")
             case (
                 NotAssigned()
-                | CancelAsked()
                 | Withdrawn()
                 | CheckpointDecided()
                 | GatesFreed()
@@ -278,6 +277,12 @@ class QueueChecker:
                 | ScheduleMoved()
             ):
                 pass  # the command that moved, cancelled or left it is looked at
+
+    def _told_of(self, effect: QueueResumed | CancelAsked) -> None:
+        if isinstance(effect, QueueResumed):
+            self.cancels.resumed(effect.queue)
+        else:
+            self.flows.asks(effect.token)
 
     def digest(self, name: str, at: Position, digest: bytes) -> None:
         known = self.digests.setdefault(at, digest)

@@ -96,7 +96,7 @@ def test_a_table_shows_when_and_what_became_of_ticks(typed: Typed) -> None:
         "Europe/Berlin",
         "2027-01-01T23:00:00Z",
     ]
-    assert poll.split()[:6] == ["poll", "job", "every", "90", "s", "paused"]
+    assert poll.split()[:8] == ["poll", "job", "every", "1", "min", "30", "s", "paused"]
 
 
 def test_it_is_paused_resumed_triggered_and_deleted(typed: Typed, app: ScheduledApp) -> None:

@@ -90,7 +90,7 @@ def test_one_task_is_shown() -> None:
         "key k",
         "tag customer=7",
         "attempt on w0: ValueError: no",
-        "attempt on w1, since 2026-01-02 03:04:05 UTC, for 1.500 s",
+        "attempt on w1, since 2026-01-02 03:04:05 UTC, for 1.5 s",
         "progress 40% half of it",
         "called with (1, 'a', k=None)",
         "checkpoint {'row': 7}",
@@ -136,7 +136,7 @@ def test_one_task_as_a_document() -> None:
 
 def test_a_list_says_where_a_task_runs_and_for_how_long(app: FakeApp) -> None:
     lines = run(tasks.command, "--limit", "2").splitlines()
-    assert lines[2].split() == ["x1", "m.f", "q", "running", "2", "w1", "1.500", "s", "7"]
+    assert lines[2].split() == ["x1", "m.f", "q", "running", "2", "w1", "1.5", "s", "7"]
     assert lines[3] == "older ones: --before 7"
     assert app.asked[0]["limit"] == 2
 

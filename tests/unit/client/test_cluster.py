@@ -1,13 +1,13 @@
 """What is set for the cluster, as a program says and reads it."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
 from raftwork.client.caller import Caller
-from raftwork.client.cluster import Cluster, ClusterSetting
+from raftwork.client.cluster import Cluster, ClusterSetting, Mark
 from raftwork.client.reply import Reply
 from raftwork.features.cluster_settings import (
     DEFAULTS,
@@ -19,6 +19,7 @@ from raftwork.features.cluster_settings import (
     ToldSetting,
     changes,
 )
+from raftwork.features.marks import AskMarks, MarkRow, MarkSet, MarksTold, SetMark
 
 NEW = ToldSetting("parrots", 1_500, 2_000, "ms", 1_000, 9_000, "Of a newer release")
 
@@ -102,3 +103,45 @@ def test_settings_that_cannot_be_meant_are_refused(
     with pytest.raises(error, match=said):
         cluster.set(**given)
     assert app.asked == []
+
+
+class Marking:
+    """Keeps marks as a leader does."""
+
+    def __init__(self) -> None:
+        self.asked: list[SetMark | AskMarks] = []
+
+    def call(self, request: SetMark | AskMarks, reply: type[object]) -> Reply[object]:
+        self.asked.append(request)
+        answer: Reply[object] = Reply()
+        told = MarksTold(0, [MarkRow(7, 1_500, "deploy 7")])
+        answer.tell(told if reply is MarksTold else MarkSet(0))
+        return answer
+
+
+def test_a_moment_is_marked_and_marks_are_read_with_their_times() -> None:
+    marking = Marking()
+    cluster = Cluster(cast("Caller", marking))
+    cluster.mark("deploy 7")
+    asyncio.run(cluster.amark("deploy 7"))
+    first, second = (asked for asked in marking.asked if isinstance(asked, SetMark))
+    assert first.text == second.text == "deploy 7"
+    assert first.id != second.id  # said twice on purpose, it is there twice
+    since = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    at = datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
+    assert (
+        cluster.marks(since, 3) == asyncio.run(cluster.amarks(since, 3)) == [Mark(at, "deploy 7")]
+    )
+    assert marking.asked[-1] == AskMarks(0, 1_000, 3)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 201, 7, "\ud800"])
+def test_what_is_no_mark_is_refused(text: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        Cluster(cast("Caller", Marking())).mark(text)
+
+
+def test_marks_are_asked_for_a_thousand_at_a_time_at_most() -> None:
+    for limit in (0, 1_001):
+        with pytest.raises(ValueError, match="limit must be between 1 and 1000"):
+            Cluster(cast("Caller", Marking())).marks(limit=limit)

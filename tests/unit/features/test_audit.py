@@ -6,8 +6,10 @@ from raftwork.features import to_broker
 from raftwork.features.audit import (
     ROWS_MAX,
     TEXT_MAX,
+    ActionNoted,
     AskAudit,
     AuditTold,
+    NoteAction,
     NoteAudit,
     in_words,
 )
@@ -54,6 +56,26 @@ def test_reads_and_what_comes_without_keys_are_not() -> None:
     one = RequestHarness()
     assert say(one, AskQueue(1, "mail")) == []
     assert say(one, PurgeQueue(2, "mail"), None) == []
+
+
+def test_what_a_dashboards_user_did_is_written_down_also_without_keys() -> None:
+    one = RequestHarness()
+    assert one.done(NoteAction(1, "zoe", "dashboard: queues pause", "done")) == [ActionNoted(1)]
+    (told,) = one.told(AskAudit(1, 0, 2))
+    assert isinstance(told, AuditTold)
+    (row,) = told.rows
+    assert (row.who, row.what, row.outcome) == ("zoe", "dashboard: queues pause", "done")
+
+
+def test_with_keys_it_is_one_row_that_names_the_dashboards_key_too() -> None:
+    one = RequestHarness()
+    assert say(one, NoteAction(1, "zoe", "dashboard: queues pause", "done")) == []
+    (told,) = one.told(AskAudit(1, 0, 2))
+    assert isinstance(told, AuditTold)
+    assert [row.who for row in told.rows] == ["zoe (key ops)"]
+    (malformed,) = say(one, NoteAction(2, "", "x", "done"))
+    assert isinstance(malformed, NoteAudit)
+    assert malformed.who == "ops"
 
 
 def test_the_newest_rows_are_kept_and_told_newest_first() -> None:

@@ -67,9 +67,10 @@ def test_a_failed_attempt_is_a_retry_with_its_time_and_the_last_one_an_end(drive
     driver.apply(driver.put("a", spec=spec_of(retries=1)))
     driver.machine.state.journal.drain()
     later = driver.now + 500
-    _, retried = happened(driver, Assign(WORKER, [1]), Fail(1, FAILURE, later))
+    ran = Ran([(1, 30)])
+    _, retried = happened(driver, Assign(WORKER, [1]), ran, Fail(1, FAILURE, later))
     assert (retried.kind, retried.attempt, retried.due) == (EventKind.RETRIED, 1, later)
-    assert retried.text == "ValueError: no"
+    assert (retried.text, retried.runs_ms) == ("ValueError: no", [30])
     driver.now = later
     events = happened(driver, Assign(WORKER, [1]), Fail(2, FAILURE, later))
     assert kinds(events) == ["assigned", "failed", "dead"]
@@ -85,6 +86,7 @@ def test_a_worker_that_is_lost_gives_back_what_it_had(driver: Driver) -> None:
     assert kinds(events) == ["worker_lost", "retried", "released"]
     assert [event.ids for event in events] == [(), ["a"], ["b"]]
     assert events[1].text == "WorkerLost: w1 vanished"
+    assert events[1].runs_ms == ()  # of what was lost nobody said for how long it ran
     driver.apply(Assign(WORKER, [1]))
     driver.machine.state.journal.drain()
     killed = happened(driver, Lose([(3, True)], by._replace(signal=9)))

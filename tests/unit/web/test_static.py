@@ -13,6 +13,8 @@ from raftwork.web.application import static_files
 ROOT = Path(__file__).parents[3]
 STATIC = ROOT / "src/raftwork/web/static"
 VENDORS = [STATIC / "vendor", ROOT / "tests/browser/vendor"]
+#: Also in what is minified.
+_IMPORT = r'\b(?:import|export)\b[^"();]*?from ?"(\.[^"]+)"'
 OURS = {p: t.decode() for p, t in static_files().items() if not p.startswith("vendor/")}
 
 
@@ -41,17 +43,38 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
 def test_every_import_is_there() -> None:
     for path, text in OURS.items():
         if path.endswith(".js"):
-            for wanted in re.findall(r'from "(\.[^"]+)"', text):
+            for wanted in re.findall(r'(?:from |import\()"(\.[^"]+)"', text):
                 assert (STATIC / path).parent.joinpath(wanted).is_file(), (path, wanted)
     page = OURS["index.html"]
     for wanted in re.findall(r'(?:src|href)="([^"]+)"', page):
         assert (STATIC.parent / wanted).is_file(), wanted
 
 
-def test_the_page_is_light() -> None:
-    loaded = [
-        content
-        for path, content in static_files().items()
-        if path.endswith((".js", ".css", ".html", ".svg"))
-    ]
-    assert sum(len(gzip.compress(content, 5)) for content in loaded) < 60_000
+def _loaded(path: str, found: dict[str, bytes]) -> dict[str, bytes]:
+    """A file of the page, and all that it has the browser load before it runs."""
+    if path not in found:
+        found[path] = static_files()[path]
+        text = found[path].decode()
+        for wanted in re.findall(_IMPORT, text):
+            _loaded(str((Path("/") / path).parent.joinpath(wanted).resolve())[1:], found)
+    return found
+
+
+def _pages() -> dict[str, str]:
+    """Where the code of each page is."""
+    return dict(re.findall(r'  (\w+): page\(.*import\("\./([^"]+)"\)', OURS["pages.js"]))
+
+
+@pytest.mark.parametrize("page", _pages())
+def test_a_page_is_light_whichever_is_opened(page: str) -> None:
+    loaded: dict[str, bytes] = {}
+    for path in ("index.html", *re.findall(r'(?:src|href)="static/([^"]+)"', OURS["index.html"])):
+        _loaded(path, loaded)
+    _loaded(_pages()[page], loaded)
+    assert {"app.js", "app.css", "parts.js", "vendor/lit-html-3.3.3/lit-html.js"} <= set(loaded)
+    assert sum(len(gzip.compress(content, 5)) for content in loaded.values()) < 60_000
+
+
+def test_every_page_is_one_of_the_table() -> None:
+    files = {path for path in OURS if path.startswith("pages/")}
+    assert set(_pages().values()) == files

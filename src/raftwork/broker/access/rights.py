@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar, cast
 
-from raftwork.features.audit import AskAudit
+from raftwork.features.audit import AskAudit, NoteAction
 from raftwork.features.cancel import CancelTasks, Scope
 from raftwork.features.checkpoints import KeepCheckpoint
 from raftwork.features.cluster_settings import AskClusterSettings, SetClusterSettings
 from raftwork.features.dead_letters import ListDead, PurgeDead, RetryDead, ShowDead
 from raftwork.features.drain import DrainWorker
+from raftwork.features.ended_attempts import ListEnded
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.event_feed import ReadEvents
 from raftwork.features.flow_again import RetryFlow
@@ -27,12 +28,15 @@ from raftwork.features.flows import SubmitFlow
 from raftwork.features.inspect_tasks import ListTasks, ShowTask
 from raftwork.features.lanes import ResumeKey
 from raftwork.features.limits import AskLimits, DeleteLimit, PauseLimit, ResumeLimit, SetLimit
+from raftwork.features.marks import AskMarks, SetMark
 from raftwork.features.pause_queue import DeleteQueue, PauseQueue, ResumeQueue
+from raftwork.features.placement import AskPlacement
 from raftwork.features.progress import AskProgress, TellProgress
 from raftwork.features.purge_queue import PurgeQueue
 from raftwork.features.queue_settings import AskQueue, SetQueue
 from raftwork.features.reschedule import Reschedule
 from raftwork.features.results import Ask, Watch
+from raftwork.features.running import ListRunning
 from raftwork.features.schedule_plan import decode_fields
 from raftwork.features.schedule_records import (
     BackfillSchedule,
@@ -204,8 +208,9 @@ RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
     RetryDead: Right(_ADMIN, _id),
     PurgeDead: Right(_ADMIN, _by(PurgeDead, _purge_dead)),
     **dict.fromkeys((DrainWorker, SetClusterSettings, FinishUpgrade), Right(_ADMIN, _cluster)),
-    AskAudit: Right(_ADMIN, _cluster),
-    ReadEvents: Right(_INSPECT, _queue),
+    **dict.fromkeys((AskAudit, NoteAction, SetMark), Right(_ADMIN, _cluster)),
+    AskMarks: Right(_INSPECT, _cluster),
+    **dict.fromkeys((ReadEvents, ListRunning, ListEnded, AskPlacement), Right(_INSPECT, _queue)),
 }
 
 

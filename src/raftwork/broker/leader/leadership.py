@@ -134,7 +134,7 @@ class Leadership:
         self._intake = Intake(self._dispatcher, self.workers)
         self._results = ResultOutbox(machine, writable)
         known = self._results, self._intake, BALANCERS, members, disk or DiskSpace(), events
-        view = View(machine, self.workers, *known)
+        view = View(machine, self.workers, *known, placing=balancers.placing)
         self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
         self._chores = [feature.chore(view) for feature in FEATURES if feature.chore is not None]

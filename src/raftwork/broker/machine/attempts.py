@@ -117,7 +117,7 @@ def grew(ledger: Ledger, command: Grew, effects: list[Effect]) -> None:
     run = growth.enter(effects)
     if command.replaced:
         effects.append(AttemptEnded(run.token, run.seq))
-        ledger.journal.goes_on(EventKind.REPLACED, [run])
+        ledger.journal.goes_on(EventKind.REPLACED, [run], times_ms=ledger.run_times)
     else:
         settle(ledger, State.SUCCEEDED, [(run, command.value)], effects)
 
@@ -140,7 +140,7 @@ def postpone(ledger: Ledger, command: Postpone, effects: list[Effect]) -> None:
     if spec_of(run.spec).at_most_once:
         _failed(ledger, run, encode_failure(ResumeAsked()), None, effects)
     else:
-        ledger.journal.goes_on(EventKind.POSTPONED, [run], command.at)
+        ledger.journal.goes_on(EventKind.POSTPONED, [run], command.at, times_ms=ledger.run_times)
         _again(ledger, run, command.at, effects)
 
 
@@ -160,7 +160,7 @@ def hold_back(ledger: Ledger, command: HoldBack, effects: list[Effect]) -> None:
         _failed(ledger, run, command.failure, None, effects)
     else:
         text = failure_head(command.failure, ERROR_MAX)
-        ledger.journal.goes_on(EventKind.POSTPONED, [run], command.until, text)
+        ledger.journal.goes_on(EventKind.POSTPONED, [run], command.until, text, ledger.run_times)
         _again(ledger, run, ledger.time if gates else command.until, effects)
 
 
@@ -244,7 +244,7 @@ def _failed(
     else:
         text = failure_head(failure, ERROR_MAX)
         run = note_attempt(ledger, run, text, trace)
-        ledger.journal.goes_on(EventKind.RETRIED, [run], retry_at, text)
+        ledger.journal.goes_on(EventKind.RETRIED, [run], retry_at, text, ledger.run_times)
         _again(ledger, run, retry_at, effects)
 
 

@@ -40,6 +40,7 @@ TABLES: Final = {
     "worker": "number",
     "attempt": "seq, number",
     "audit": "number",
+    "mark": "number",
 }
 
 _SCHEMA: Final = """
@@ -244,6 +245,12 @@ CREATE TABLE audit (                -- features/audit.py
     who TEXT NOT NULL,              -- the key's name
     what TEXT NOT NULL,
     outcome TEXT NOT NULL
+) STRICT;
+CREATE TABLE mark (                 -- features/marks.py
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    time INTEGER NOT NULL,          -- machine time
+    text TEXT NOT NULL
 ) STRICT;
 """
 

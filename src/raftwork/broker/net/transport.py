@@ -292,7 +292,7 @@ class Transport:
             else:
                 self.tell(HostKnown(name))
         if self._keys is not None:
-            self._keys.tend(self._disconnects.listener, now)
+            self._keys.tend(self._disconnects, self._port, now)
 
     def from_peers(self, ready: Container[object]) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else. `ready` is from `poll`."""

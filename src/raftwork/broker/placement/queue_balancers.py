@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.events import BalancerUnknown, unheard
-from raftwork.broker.placement.balancers import BALANCERS
+from raftwork.broker.placement.balancers import BALANCERS, SCORES
+from raftwork.features.placement import Placing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,11 +46,20 @@ class QueueBalancers:
 
     def of(self, queue: str) -> Balancer:
         """The balancer that places the next tasks of this queue."""
-        name = self._machine.balancer(queue) or self._default
+        name = self._name(queue)
         own = self._own.get(queue)
         if own is None or own.name != name:
             own = self._own[queue] = _Own(name, self._make(queue, name))
         return own.balancer
+
+    def placing(self, queue: str) -> Placing:
+        """For people: by what it places them."""
+        name = self._name(queue)
+        known = name if name in BALANCERS else self._default
+        return Placing(known, SCORES.get(known))
+
+    def _name(self, queue: str) -> str:
+        return self._machine.balancer(queue) or self._default
 
     def _make(self, queue: str, name: str) -> Balancer:
         """An instance of the queue's own: a strategy may remember things, such as the next turn."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.broker.event_ring import NO_EVENTS, EventRing
+from raftwork.features.placement import Placing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -49,6 +50,8 @@ class View:
     disk: DiskSpace
     #: What happened, as far as it is kept here.
     events: EventRing = NO_EVENTS
+    #: By what the balancer of a queue places its tasks.
+    placing: Callable[[str], Placing] = lambda _queue: Placing()
     time: int = 0
     all_heard: bool = False
     #: The machine's tables and what it knows by heart, to read.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.workers.attribution import Attribution
     from raftwork.broker.workers.task_notes import TaskNotes
-    from raftwork.broker.workers.worker import Worker
+    from raftwork.broker.workers.worker import Assignment, Worker
     from raftwork.features.progress import Said
 
 
@@ -47,6 +47,25 @@ class Inspection:
             return "", None
         began = worker.assignments[token].started
         return worker.name, None if began is None else max(0, self._last_beat() - began)
+
+    def hands(self, worker: str = "") -> list[tuple[int, int | None]]:
+        """Every token that a worker has, with how long (ms) its code had run at the last beat.
+
+        Of workers of this name alone, if one is given. None: it has not begun, or only just.
+        """
+        beat = self._last_beat()
+        return [
+            (token, None if each.started is None else max(0, beat - each.started))
+            for one in self._workers.values()
+            if worker in {"", one.name}
+            for token, each in one.assignments.items()
+            if each.undecided
+        ]
+
+    def hand(self, token: int) -> tuple[str, Assignment] | None:
+        """The name of the worker that has it, and what is known of that; None if it is over."""
+        worker = self._holder.get(token)
+        return None if worker is None else (worker.name, worker.assignments[token])
 
     def name(self, incarnation: bytes) -> str:
         """Of the worker of this incarnation; empty if this leader has not heard of it."""

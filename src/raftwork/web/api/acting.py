@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from raftwork.client.cancelling import GRACE_S
-from raftwork.errors import ProtocolError, UnknownTask
+from raftwork.client.documents import schedule_document
 
 if TYPE_CHECKING:
+    from raftwork.client.schedule_options import ScheduleFields
     from raftwork.web.api.endpoint import Asked
     from raftwork.web.api.sight import Sight
 
@@ -31,23 +32,6 @@ def cancel(sight: Sight, asked: Asked) -> object:
         grace=GRACE_S if grace is None else grace,
     )
     return {"cancelled": done}
-
-
-def retry(sight: Sight, asked: Asked) -> object:
-    """Run dead tasks once more; one that was retried before is not made again.
-
-    `refused` says of those that could not be why: one is no longer kept, or is a flow's.
-    """
-    made: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    for id_ in asked.texts("ids"):
-        try:
-            (run,) = sight.app.dead().retry(id_)
-        except (UnknownTask, ProtocolError) as error:
-            refused[id_] = str(error)
-        else:
-            made[id_] = run.id
-    return {"retried": made, "refused": refused}
 
 
 def pause_queue(sight: Sight, asked: Asked) -> object:
@@ -97,6 +81,26 @@ def trigger_schedule(sight: Sight, asked: Asked) -> object:
     """Make a task of it now."""
     run = sight.app.schedules.trigger(asked.text("id"))
     return {"id": None if run is None else run.id}
+
+
+def update_schedule(sight: Sight, asked: Asked) -> object:
+    """Override what is given; refused if it was changed since the version `etag`."""
+    given: ScheduleFields = {}
+    for name in ("cron", "tz", "overlap", "catchup"):
+        if asked.text(name):
+            given[name] = asked.text(name)
+    every = asked.number("every")
+    if every is not None:
+        given["every"] = every
+    if not given:
+        raise ValueError("give at least one of cron, every, tz, overlap, catchup")
+    etag = asked.text("etag") or None
+    return schedule_document(sight.app.schedules.update(asked.text("id"), etag=etag, **given))
+
+
+def reset_schedule(sight: Sight, asked: Asked) -> object:
+    """Drop what operators override: it is as its code declares it."""
+    return schedule_document(sight.app.schedules.reset(asked.text("id")))
 
 
 def retry_flow(sight: Sight, asked: Asked) -> object:

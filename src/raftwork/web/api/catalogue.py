@@ -6,14 +6,15 @@ from typing import Final
 
 from raftwork.durations import DURATION_MAX_S
 from raftwork.web.access import Role
-from raftwork.web.api import acting, looking
+from raftwork.web.api import acting, dead, looking, marks, places, running
 from raftwork.web.api.endpoint import Endpoint, Field
+from raftwork.web.stream.subscription import stream
 
 _LIMIT: Final = Field("limit", "how many at most", int, least=1, most=looking.TASKS_MAX)
 _BEFORE: Final = Field("before", "the `before` of the page before", int, least=1)
 _ID: Final = Field("id", "an id", required=True)
-_IDS: Final = Field("ids", "ids of tasks", list, required=True)
 _QUEUE: Final = Field("queue", "the name of a queue", required=True)
+_NAME: Final = Field("name", "its name", required=True)
 _LIMIT_NAME: Final = Field("limit", "the name of a limit", required=True)
 _SECONDS: Final = Field("seconds", "for how long; without it: until resumed", float, most=1e9)
 _CONTENTS: Final = Field(
@@ -22,6 +23,17 @@ _CONTENTS: Final = Field(
 _GRACE: Final = Field("grace", "seconds that code has to end", float, most=DURATION_MAX_S)
 _Q: Final = Field(
     "q", "such as `state:failed name:mail.* queue:bulk tag:customer=7 since:1h error:Timeout`"
+)
+_OF_DEAD: Final = (
+    Field("queue", "of this queue alone"),
+    Field("name", "of such names: a glob, or a part of them"),
+    Field("error", "with this in the beginning of their errors"),
+)
+_SOME_DEAD: Final = (
+    Field("ids", "ids of tasks", list),
+    Field("filter", "instead of ids: those that pass queue, name and error, 200 at a time", bool),
+    *(*_OF_DEAD, _BEFORE),
+    Field("preview", "say which these would be, and do nothing", bool),
 )
 _V, _O, _A = Role.VIEWER, Role.OPERATOR, Role.ADMIN
 
@@ -34,7 +46,17 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", "/queues", _V, "Every queue.", looking.queues),
     Endpoint("GET", "/scale/{queue}", _V, "Slots a queue could use.", looking.scale, (_QUEUE,)),
+    Endpoint("GET", "/queue", _V, "One queue, and its workers.", places.queue, (_NAME,)),
     Endpoint("GET", "/workers", _V, "Every worker.", looking.workers),
+    Endpoint("GET", "/worker", _V, "One worker, and who is next.", places.worker, (_NAME,)),
+    Endpoint(
+        *("GET", "/running", _V, "What runs, the longest first.", running.running),
+        (_LIMIT, Field("queue", "of this queue alone"), Field("worker", "on this worker alone")),
+    ),
+    Endpoint(
+        *("GET", "/timeline", _V, "What ended in the last minute, and when and where it ran."),
+        running.timeline,
+    ),
     Endpoint(
         "GET", "/tasks", _V, "Search tasks, newest first.", looking.tasks, (_Q, _LIMIT, _BEFORE)
     ),
@@ -48,8 +70,8 @@ ENDPOINTS: Final = (
         "GET", "/failures", _V, "Dead tasks by kind of error.", looking.failures, shared_s=3.0
     ),
     Endpoint(
-        *("GET", "/dead", _V, "Dead tasks, newest first.", looking.dead),
-        (Field("queue", "of this queue alone"), _LIMIT, _BEFORE),
+        *("GET", "/dead", _V, "Dead tasks, newest first.", dead.dead),
+        (*_OF_DEAD, _LIMIT, _BEFORE),
     ),
     Endpoint("GET", "/schedules", _V, "Every schedule.", looking.schedules),
     Endpoint("GET", "/schedule", _V, "One schedule, its next ticks.", looking.schedule, (_ID,)),
@@ -57,7 +79,27 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/flow", _V, "A flow's tasks.", looking.flow, (_ID,)),
     Endpoint("GET", "/flows/{id:path}", _V, "The same, by its path.", looking.flow, (_ID,)),
     Endpoint("GET", "/limits", _V, "Every limit.", looking.limits),
+    Endpoint(
+        *("GET", "/marks", _V, "What people marked, newest first.", marks.marks),
+        (Field("since", "seconds since 1970", float, most=1e10),),
+    ),
+    Endpoint(
+        *("POST", "/marks", _O, "Mark this moment, such as a deployment.", marks.mark),
+        (Field("text", "what to mark it with: 1 to 200 characters", required=True),),
+    ),
     Endpoint("GET", "/cluster", _V, "Each broker, and the elections.", looking.cluster),
+    Endpoint(
+        *("GET", "/stream", _V, "What happens, as it happens.", stream),
+        (
+            Field("after", "a cursor: behind that event; else with what happens from now on"),
+            Field("kind", "of these kinds, with commas between them: `failed,lost`"),
+            Field("queue", "of this queue"),
+            Field("name", "of tasks of such a name, a glob"),
+            Field("id", "of this task, flow or schedule"),
+            Field("topics", "`events`, `changed`, or both, with a comma; else both"),
+        ),
+        streams=True,
+    ),
     Endpoint(
         *("POST", "/tasks/cancel", _O, "Cancel tasks.", acting.cancel),
         (
@@ -68,7 +110,8 @@ ENDPOINTS: Final = (
             _GRACE,
         ),
     ),
-    Endpoint("POST", "/dead/retry", _O, "Run dead tasks once more.", acting.retry, (_IDS,)),
+    Endpoint("POST", "/dead/retry", _O, "Run dead tasks once more.", dead.retry, _SOME_DEAD),
+    Endpoint("POST", "/dead/purge", _A, "Forget dead tasks.", dead.purge, _SOME_DEAD),
     Endpoint(
         "POST", "/queues/pause", _O, "Pause a queue.", acting.pause_queue, (_QUEUE, _SECONDS)
     ),
@@ -90,6 +133,22 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "POST", "/schedules/trigger", _O, "Make a task now.", acting.trigger_schedule, (_ID,)
+    ),
+    Endpoint(
+        *("POST", "/schedules/update", _O, "Override parts of a schedule."),
+        acting.update_schedule,
+        (
+            *(_ID, Field("etag", "of the version that was read")),
+            Field("cron", "5 or 6 fields, or a nickname"),
+            Field("every", "seconds between two ticks", float, most=DURATION_MAX_S),
+            Field("tz", "the time zone of cron"),
+            Field("overlap", "skip, allow, queue_one, queue_all or cancel_previous"),
+            Field("catchup", "one, none or all"),
+        ),
+    ),
+    Endpoint(
+        *("POST", "/schedules/reset", _O, "Have a schedule as declared."),
+        *(acting.reset_schedule, (_ID,)),
     ),
     Endpoint("POST", "/flows/retry", _O, "Retry a flow.", acting.retry_flow, (_ID,)),
     Endpoint(

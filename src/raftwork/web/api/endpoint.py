@@ -138,7 +138,8 @@ class Asked:
 
     def said(self) -> str:
         """For the log of what was done."""
-        return json.dumps(dict(self._values), ensure_ascii=True)[:500]
+        given = {name: value for name, value in self._values.items() if value is not None}
+        return json.dumps(given, ensure_ascii=True)[:500]
 
 
 Answer = Callable[["Sight", Asked], object]
@@ -156,6 +157,8 @@ class Endpoint:
     fields: Sequence[Field] = ()
     #: For so long, s, several who ask are given one answer.
     shared_s: float = 1.0
+    #: Whether `answer` returns a Subscription, and what is told has no end.
+    streams: bool = False
 
     @property
     def changes(self) -> bool:

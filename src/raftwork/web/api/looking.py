@@ -7,7 +7,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from raftwork.client.documents import (
-    dead_document,
     dead_report_document,
     limit_document,
     said_at,
@@ -47,7 +46,7 @@ def overview(sight: Sight, _asked: Asked) -> object:
         ended, failed = sight.watch.samples.now()
     active = [w for w in judged.workers if w.state == "active"]
     return {
-        "as_of": _stamp(seen.at),
+        "as_of": stamp(seen.at),
         "leader": judged.leader,
         "epoch": judged.epoch,
         "consensus": judged.consensus,
@@ -108,10 +107,10 @@ def queues(sight: Sight, _asked: Asked) -> object:
     judged = sight.seen.overview
     known = {queue.name: queue for queue in judged.queues}
     return {
-        "as_of": _stamp(sight.seen.at),
+        "as_of": stamp(sight.seen.at),
         "stale": judged.stale,
         "queues": [
-            _queue(sight, known.get(name) or QueueStatus(name, 0, 0, 0, 0, 0))
+            queue_row(sight, known.get(name) or QueueStatus(name, 0, 0, 0, 0, 0))
             for name in judged.queue_names()
         ],
     }
@@ -131,9 +130,9 @@ def workers(sight: Sight, _asked: Asked) -> object:
     """Every worker that the leader knows."""
     judged = sight.seen.overview
     return {
-        "as_of": _stamp(sight.seen.at),
+        "as_of": stamp(sight.seen.at),
         "leader": judged.leader,
-        "workers": [_worker(worker) for worker in judged.workers],
+        "workers": [worker_row(worker) for worker in judged.workers],
     }
 
 
@@ -146,7 +145,7 @@ def tasks(sight: Sight, asked: Asked) -> object:
     wanted |= _page(asked)
     found = sight.app.runs(**wanted)
     return {
-        "as_of": _stamp(sight.seen.at),
+        "as_of": stamp(sight.seen.at),
         "tasks": [summary_document(task) for task in found],
         "before": found.before,
         "scanned": found.scanned,
@@ -209,15 +208,6 @@ def failures(sight: Sight, _asked: Asked) -> object:
         "more": len(dead) >= LOOKED_AT_MAX,
         "groups": [group.document() for group in grouped(dead)],
     }
-
-
-def dead(sight: Sight, asked: Asked) -> object:
-    """Dead tasks, newest first."""
-    queue = asked.text("queue") or None
-    limit = asked.whole("limit") or 50
-    found = sight.app.dead(queue).list(limit, before=asked.whole("before"))
-    before = found[-1].number if len(found) == limit else None
-    return {"tasks": [dead_document(each) for each in found], "before": before}
 
 
 def schedules(sight: Sight, asked: Asked) -> object:
@@ -289,7 +279,7 @@ def cluster(sight: Sight, _asked: Asked) -> object:
     seen, judged = sight.seen, sight.seen.overview
     reasons = {row.name: row.reason for row in judged.brokers}
     return {
-        "as_of": _stamp(seen.at),
+        "as_of": stamp(seen.at),
         "leader": judged.leader,
         "epoch": judged.epoch,
         "consensus": judged.consensus,
@@ -316,7 +306,8 @@ def me(sight: Sight, asked: Asked) -> object:
 # ---- parts --------------------------------------------------------------------------------------
 
 
-def _queue(sight: Sight, queue: QueueStatus) -> dict[str, object]:
+def queue_row(sight: Sight, queue: QueueStatus) -> dict[str, object]:
+    """A queue as the API answers it."""
     serving = [
         w for w in sight.seen.overview.workers if queue.name in w.queues and w.state == "active"
     ]
@@ -330,7 +321,8 @@ def _queue(sight: Sight, queue: QueueStatus) -> dict[str, object]:
     )
 
 
-def _worker(worker: WorkerStatus) -> dict[str, object]:
+def worker_row(worker: WorkerStatus) -> dict[str, object]:
+    """A worker as the API answers it."""
     document: dict[str, object] = worker._asdict()
     return document | {"terms": worker.terms._asdict()}
 
@@ -399,5 +391,6 @@ def leads_since(sight: Sight) -> str | None:
     return instant_of(began[-1]) if began else None
 
 
-def _stamp(at: float) -> str | None:
+def stamp(at: float) -> str | None:
+    """Seconds since 1970 as ISO 8601; None for 0."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds") if at else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raftwork.errors import RaftworkError
+from raftwork.web.timeline import Timeline
 
 if TYPE_CHECKING:
     from raftwork.client.app import App
@@ -23,6 +24,7 @@ class Sight:
     watch: Watch
     #: None: nothing but what brokers say of themselves can be asked for.
     own_app: App | None
+    timeline: Timeline = field(default_factory=Timeline)
 
     @property
     def app(self) -> App:

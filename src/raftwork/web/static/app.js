@@ -6,22 +6,13 @@ import { confirm, say } from "./ask.js";
 import { count, duration, inUtc, instant, since, switchZone } from "./format.js";
 import { Live } from "./live.js";
 import { state, to } from "./parts.js";
-import { cluster } from "./pages/cluster.js";
-import { failures } from "./pages/failures.js";
-import { flow, flows } from "./pages/flows.js";
-import { limits } from "./pages/limits.js";
-import { overview } from "./pages/overview.js";
-import { queues } from "./pages/queues.js";
-import { schedules } from "./pages/schedules.js";
-import { task, tasks } from "./pages/tasks.js";
-import { workers } from "./pages/workers.js";
+import { BELOW, IN_MENU, PAGES } from "./pages.js";
 
-const PAGES = { overview, tasks, queues, workers, failures, schedules, flows, limits, cluster, task, flow };
-const IN_MENU = ["overview", "tasks", "queues", "workers", "failures", "schedules", "flows", "limits", "cluster"];
 const ROLES = ["viewer", "operator", "admin"];
 
 const root = document.getElementById("app");
 let me = null; // null: not known yet; false: a token is needed
+const loaded = new Map(); // the code of pages, by name
 let place = read();
 
 const live = new Live(() => draw());
@@ -29,11 +20,29 @@ const live = new Live(() => draw());
 function read() {
   const [name, said = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const page = Object.hasOwn(PAGES, name) ? name : "overview";
-  return { name: page, page: PAGES[page], said: Object.fromEntries(new URLSearchParams(said)) };
+  return { name: page, page: loaded.get(page), said: Object.fromEntries(new URLSearchParams(said)) };
 }
 
 function need() {
-  live.need({ status: { path: "overview", every: 1_000 }, ...place.page.needs(place.said) });
+  live.need({ status: { path: "overview", every: 1_000 }, ...place.page?.needs(place.said) });
+}
+
+// Have the code of the page that is shown. Where that cannot be loaded, another try follows.
+async function open() {
+  const { name } = place;
+  if (!place.page) {
+    try {
+      loaded.set(name, await PAGES[name].load());
+    } catch (error) {
+      say(`This page could not be loaded: ${error.message}`, true);
+      setTimeout(() => { if (place.name === name) open(); }, 2_000);
+      return;
+    }
+    if (place.name !== name) return;
+    place.page = loaded.get(name);
+  }
+  if (me) need();
+  draw();
 }
 
 const may = (role) => me && ROLES.indexOf(me.role) >= ROLES.indexOf(role);
@@ -55,6 +64,7 @@ async function change(path, body, { ask = null, done = () => "Done." } = {}) {
 async function enter() {
   try {
     me = await look("me");
+    live.follow({ events: me.leader_can_be_asked });
     need();
   } catch (error) {
     if (error.status === 401) me = false;
@@ -106,7 +116,7 @@ function theme() {
 }
 
 function shell(inside) {
-  const named = IN_MENU.includes(place.name) ? place.name : { task: "tasks", flow: "flows" }[place.name];
+  const named = BELOW[place.name] || place.name;
   return html`<a class="skip" href="#main" @click=${skip}>To the contents</a>
     <header>
       <a class="brand" href=${to("overview")}><img src="static/icon.svg" alt="" width="18" height="18">Raftwork</a>
@@ -136,8 +146,9 @@ function draw() {
   if (me === null) return render(shell(html`<p class="quiet">Asking…</p>`), root);
   if (me === false) return render(shell(login()), root);
   const { page, said } = place;
-  const title = page.heading ? page.heading(said) : page.title;
+  const title = page?.heading ? page.heading(said) : PAGES[place.name].title;
   document.title = `${title} · Raftwork`;
+  if (!page) return render(shell(html`<p class="quiet">Asking…</p>`), root);
   render(shell(page.view({ live, said, may, change, me, go, draw })), root);
 }
 
@@ -145,11 +156,10 @@ function go(page, said = {}) {
   location.hash = to(page, said).slice(1);
 }
 
-addEventListener("hashchange", () => {
+addEventListener("hashchange", async () => {
   const before = place.name;
   place = read();
-  if (me) need();
-  draw();
+  await open();
   if (before !== place.name) {
     scrollTo(0, 0);
     document.querySelector("h1")?.focus();
@@ -158,4 +168,5 @@ addEventListener("hashchange", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
 setInterval(() => { if (!document.hidden && me) draw(); }, 1_000); // ages grow
 draw();
+open();
 enter();

@@ -2,18 +2,10 @@
 
 import { html, nothing } from "./vendor/lit-html-3.3.3/lit-html.js";
 import { inUtc, rate } from "./format.js";
+import { ink } from "./ink.js";
+import { drawn as drawMarks } from "./marks.js";
 
 const HEIGHT = 150;
-
-function ink(name) {
-  // A canvas knows no light-dark(): let an element resolve it.
-  const probe = document.createElement("span");
-  probe.className = `ink-${name}`;
-  document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
-  probe.remove();
-  return colour;
-}
 
 // The time of a tick: with seconds while there are but minutes.
 function clock(plot) {
@@ -63,6 +55,7 @@ class Chart extends HTMLElement {
       width,
       height: HEIGHT,
       legend: { show: false },
+      hooks: { draw: [(plot) => drawMarks(plot, this.#given.marks, mute)] },
       cursor: { show: false },
       tzDate: inUtc() ? (at) => uPlot.tzDate(new Date(at * 1000), "UTC") : undefined,
       scales: { y: { range: (_plot, _least, most) => [0, Math.max(most * 1.1, 1)] } },
@@ -80,7 +73,7 @@ class Chart extends HTMLElement {
 customElements.define("raftwork-chart", Chart);
 
 // lines: { name, colour, fill, of(point) }; points as the API has them.
-export function chart(title, points, lines) {
+export function chart(title, points, lines, marks = []) {
   const data = [points.map((p) => p[0]), ...lines.map(({ of }) => points.map(of))];
   const last = points.at(-1);
   const words = last ? lines.map(({ name, of }) => `${name} ${rate(of(last))}`).join(", ") : "nothing yet";
@@ -88,7 +81,7 @@ export function chart(title, points, lines) {
     <figcaption><strong>${title}</strong>${lines.map(({ name, colour, of }) => html`<span class="key"
       data-colour=${colour}>${name}${last ? html` <b>${rate(of(last))}</b>` : nothing}</span>`)}</figcaption>
     ${points.length > 1
-      ? html`<raftwork-chart role="img" aria-label=${`${title}: ${words}`} .given=${{ data, lines }}></raftwork-chart>`
+      ? html`<raftwork-chart role="img" aria-label=${`${title}: ${words}`} .given=${{ data, lines, marks }}></raftwork-chart>`
       : html`<p class="quiet empty">The chart begins with what this dashboard sees: give it ten seconds.</p>`}
   </figure>`;
 }

@@ -42,7 +42,7 @@ from raftwork.worker.pool.fork_server import (
     encode_job,
     notices,
 )
-from raftwork.worker.pool.recycling import NEVER, Recycling
+from raftwork.worker.pool.recycling import NEVER, Deaths, Recycling
 from raftwork.worker.pool.shared_notes import CHECKPOINT_FIELDS, SharedNotes
 from raftwork.worker.pool.shared_slots import SharedSlots
 from raftwork.worker.runner import Ended, Registry, how, lost
@@ -104,8 +104,13 @@ class ProcessPool:
         recycling: Recycling = NEVER,
         hooks: Hooks | None = None,
         killed_notice: KilledNotice = lambda _running: None,
+        deaths: Deaths | None = None,
     ) -> None:
-        """`killed_notice` is called elsewhere if this process is killed; see fork_server.py."""
+        """`killed_notice` is called elsewhere if this process is killed; see fork_server.py.
+
+        `deaths` is where the ends of children are counted.
+        """
+        self._deaths = deaths or Deaths()
         self._hooks = hooks or Hooks()
         self._killed_notice = killed_notice
         self._size = slots
@@ -391,6 +396,9 @@ class ProcessPool:
         if child.starting or (not child.worked and now - child.started_at < _RESTART_PAUSE_NS):
             child.failed_starts += 1
         charged = entry is not None and entry.token in child.handed
+        if died.loss is not None:
+            stopped = entry is not None and entry.token in self._to_kill
+            self._deaths.count(died.loss, self._recycling, charged=charged, stopped=stopped)
         if not charged and not child.starting and died.loss and died.loss.exit != 0:
             log.warning("a process of the pool, which ran no task, %s", how(died.loss))
         # One that left in peace had done its part; the others may die again at once.

@@ -20,10 +20,19 @@ ENQUEUES |= {"SubmitFlow", "AddCallback", "RetryFlow", "SaySignal"}
 ENQUEUES |= {"DeclareSchedules", "CreateSchedule", "UpdateSchedule", "PauseSchedule"}
 ENQUEUES |= {"TriggerSchedule", "BackfillSchedule", "DeleteSchedule", "PruneSchedules"}
 INSPECTS = {"ListDead", "ShowDead", "AskQueue", "AskClusterSettings", "ListTasks"}
-INSPECTS |= {"ListSchedules", "AskLimits", "ReadEvents"}
+INSPECTS |= {"ListSchedules", "AskLimits", "ReadEvents", "ListRunning", "ListEnded"}
+INSPECTS |= {"AskPlacement", "AskMarks"}
 RULES = {"SetQueue", "PurgeQueue", "PauseQueue", "ResumeQueue", "DeleteQueue", "ResumeKey"}
 RULES |= {"RetryDead", "PurgeDead", "DrainWorker", "SetClusterSettings", "FinishUpgrade"}
-RULES |= {"AskAudit", "SetLimit", "PauseLimit", "ResumeLimit", "DeleteLimit"}
+RULES |= {
+    "NoteAction",
+    "SetMark",
+    "AskAudit",
+    "SetLimit",
+    "PauseLimit",
+    "ResumeLimit",
+    "DeleteLimit",
+}
 EXPECTED = {
     Role.PEER: {"PeerHello", "StatusRequest"},
     Role.WORKER: WORKER,

@@ -13,12 +13,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from raftwork import App
+from raftwork.client.audit import entries
+from raftwork.errors import ProtocolError
+from raftwork.features import audit
 from raftwork.testing.virtual_app import VirtualApp, installed
 from raftwork.web.access import Role, Rules, Tokens, Visitor, networks, sha256
-from raftwork.web.api import serving
+from raftwork.web.api import dead, serving
 from raftwork.web.api.catalogue import ENDPOINTS
 from raftwork.web.api.endpoint import BODY_BYTES_MAX
-from raftwork.web.application import POLICY, application
+from raftwork.web.application import POLICY, application, end_streams
 from tests.unit.web.seen import watch
 
 HOST = "http://127.0.0.1:7780"
@@ -187,6 +190,99 @@ def test_brokers_queues_and_workers_are_as_they_say(local: TestClient) -> None:
     scale = got(local.get("/api/v1/scale/default"))
     assert (scale["slots_wanted"], scale["slots"]) == (6, 4)
     assert got(local.get("/api/v1/history"))["points"] == []
+
+
+def test_what_runs_is_told_by_the_leader_and_a_timeline_where_it_keeps_events(
+    world: VirtualApp, local: TestClient
+) -> None:
+    told = got(local.get("/api/v1/running"))
+    assert (told["running"], told["held"], told["tasks"]) == (0, 0, [])
+    assert local.get("/api/v1/running?limit=0").status_code == 400
+    told = got(local.get("/api/v1/timeline"))
+    assert (told["now"], told["bars"]) == (None, [])
+    assert "keeps no events" in told["why"]
+
+
+def test_dead_tasks_of_a_filter_are_run_again_or_purged_and_first_said(
+    world: VirtualApp, local: TestClient
+) -> None:
+    ids = [run.id for run in fail.enqueue_many([(f"c{n}",) for n in range(3)])]
+    other = fail.options(queue="bulk").enqueue("other")
+    world.run_until_idle()
+    listed = got(local.get("/api/v1/dead", params={"name": "sums.f*", "error": "CUSTOMER: c1"}))
+    assert [each["id"] for each in listed["tasks"]] == [ids[1]]
+    assert listed["looked_at"] == 4
+    page = got(local.get("/api/v1/dead?limit=1"))
+    assert (len(page["tasks"]), page["looked_at"], page["before"] is None) == (1, 1, False)
+    some = {"filter": True, "queue": "default"}
+    would = got(local.post("/api/v1/dead/retry", json=some | {"preview": True}, headers=OURS))
+    assert (would["would"], would["more"]) == (3, False)
+    made = got(local.post("/api/v1/dead/retry", json=some, headers=OURS))
+    assert (set(made["retried"]), made["before"]) == (set(ids), None)
+    again = got(local.post("/api/v1/dead/retry", json=some | {"preview": True}, headers=OURS))
+    assert again["would"] == 0
+    none = {"filter": True, "name": "nothing"}
+    assert got(local.post("/api/v1/dead/purge", json=none, headers=OURS))["purged"] == 0
+    assert got(local.post("/api/v1/dead/purge", json=some, headers=OURS))["purged"] == 3
+    assert got(local.post("/api/v1/dead/purge", json={"ids": [other.id]}, headers=OURS)) == {
+        "purged": 1
+    }
+    for wrong in ({}, {"filter": True, "ids": ids}):
+        assert local.post("/api/v1/dead/purge", json=wrong, headers=OURS).status_code == 400
+
+
+def test_what_passes_no_filter_is_passed_over_some_at_a_time(
+    world: VirtualApp, local: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail.enqueue_many([(f"c{n}",) for n in range(5)])
+    world.run_until_idle()
+    monkeypatch.setattr(dead, "LOOKED_AT_MAX", 2)
+    asked: dict[str, object] = {"filter": True, "error": "c0"}
+    done, answer = 0, dict[str, Any]()
+    for _ in range(3):
+        answer = got(local.post("/api/v1/dead/purge", json=asked, headers=OURS))
+        done, asked["before"] = done + answer["purged"], answer["before"]
+    assert (done, answer["before"]) == (1, None)
+
+
+def test_a_worker_and_a_queue_have_pages_with_who_is_next(
+    world: VirtualApp, local: TestClient
+) -> None:
+    told = got(local.get("/api/v1/worker?name=w1"))
+    assert [each["terms"]["cpu"] for each in told["workers"]] == [1.0]
+    assert [(each["queue"], each["next"]) for each in told["queues"]] == [("default", None)]
+    assert local.get("/api/v1/worker?name=none").status_code == 404
+    told = got(local.get("/api/v1/queue?name=default"))
+    assert (told["queue"]["queued"], told["queue"]["slots"]) == (4, 4)
+    assert told["rates"] == {"entered": 0.0, "ended": 0.0, "failed": 0.0}
+    assert told["placement"]["balancer"] == "round_robin"
+
+
+def test_marks_are_put_and_told(world: VirtualApp, local: TestClient) -> None:
+    got(local.post("/api/v1/marks", json={"text": "deploy 7"}, headers=OURS))
+    (mark,) = got(local.get("/api/v1/marks"))["marks"]
+    assert mark["text"] == "deploy 7"
+    since = datetime.fromisoformat(mark["at"]).timestamp() + 1
+    assert got(local.get("/api/v1/marks", params={"since": since}))["marks"] == []
+    wrong = local.post("/api/v1/marks", json={"text": "x" * 201}, headers=OURS)
+    assert wrong.status_code == 400
+
+
+def test_a_schedule_is_changed_in_parts_and_as_it_was_read(
+    world: VirtualApp, local: TestClient
+) -> None:
+    app.schedules.create("nightly", add, cron="0 3 * * *", args=(1, 2))
+    etag = got(local.get("/api/v1/schedule?id=nightly"))["etag"]
+    said = {"id": "nightly", "etag": etag, "cron": "0 4 * * *", "overlap": "allow"}
+    told = got(local.post("/api/v1/schedules/update", json=said, headers=OURS))
+    assert (told["cron"], told["overlap"], told["args"]) == ("0 4 * * *", "allow", [1, 2])
+    late = said | {"cron": "0 5 * * *"}
+    assert local.post("/api/v1/schedules/update", json=late, headers=OURS).status_code == 409
+    for wrong in ({"overlap": "never"}, {"cron": "every day"}, {}):
+        answer = local.post(
+            "/api/v1/schedules/update", json={"id": "nightly"} | wrong, headers=OURS
+        )
+        assert answer.status_code in (400, 409), answer.text
 
 
 # ---- refused ------------------------------------------------------------------------------------
@@ -435,6 +531,74 @@ def test_every_action_is_in_the_log_with_who_did_it(
     assert len(lines) == 2  # what was refused before it began is none
 
 
+def test_every_action_is_in_the_clusters_audit_with_who_did_it(
+    world: VirtualApp, tokens: Tokens
+) -> None:
+    here = client(Rules(tokens=tokens))
+
+    def act(path: str, role: str, **said: object) -> None:
+        sent = {"Authorization": f"Bearer {role}"}
+        here.post(f"/api/v1/{path}", json=said, headers=sent)
+
+    act("queues/pause", "operator", queue="mail")
+    act("queues/purge", "admin", queue="mail", preview=True)  # which does nothing
+    act("queues/purge", "viewer", queue="mail")  # nor does this
+    act("flows/retry", "admin", id="none")
+    failed, paused = entries(app, 10)
+    assert (paused.who, paused.what, paused.outcome) == (
+        *("the-operator", 'dashboard: queues pause {"queue": "mail"}', "done"),
+    )
+    assert failed.who == "the-admin"
+    assert failed.outcome.startswith("UnknownTask: ")
+
+
+def test_what_the_audit_does_not_take_is_done_all_the_same_and_said(
+    local: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "check_level", _refuse)
+    got(local.post("/api/v1/queues/pause", json={"queue": "mail"}, headers=OURS))
+    assert "not in the audit: not here" in caplog.text
+
+
+def _refuse(*_: object) -> None:
+    raise ProtocolError("not here")
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "text"),
+    [
+        ("after=x", 400, "'x' is no cursor"),
+        ("kind=failed,odd", 400, "kinds are"),
+        ("topics=all", 400, "topics: they are events, changed; got 'all'"),
+        ("since=1h", 400, "there is no 'since' here"),
+    ],
+)
+def test_what_a_stream_cannot_be_asked_for_is_refused_by_name(
+    local: TestClient, said: str, status: int, text: str
+) -> None:
+    answer = local.get(f"/api/v1/stream?{said}")
+    assert (answer.status_code, text in answer.json()["text"]) == (status, True), answer.text
+
+
+def test_a_stream_needs_a_visitor_an_app_for_events_and_room(
+    world: VirtualApp, tokens: Tokens
+) -> None:
+    assert client(Rules(tokens=tokens)).get("/api/v1/stream").status_code == 401
+    alone = TestClient(application(watch(), None), base_url=HOST)
+    assert alone.get("/api/v1/stream").json()["error"] == "NoApp"
+    served = application(watch(), app)
+    end_streams(served)
+    full = TestClient(served, base_url=HOST).get("/api/v1/stream")
+    assert (full.status_code, full.json()["error"]) == (503, "TooManyViewers")
+
+
+def test_where_a_stream_broke_off_is_what_the_browser_says_of_it(local: TestClient) -> None:
+    """It asks for the address that it knows, which says where it began."""
+    cursor = f"{1:08x}.{2:012x}.{3:06x}"
+    answer = local.get(f"/api/v1/stream?after={cursor}", headers={"Last-Event-ID": "broken"})
+    assert (answer.status_code, "'broken'" in answer.json()["text"]) == (400, True)
+
+
 def test_without_a_key_for_it_the_leader_is_not_asked(world: VirtualApp) -> None:
     here = TestClient(application(watch(), None), base_url=HOST)
     assert here.get("/api/v1/overview").status_code == 200
@@ -448,6 +612,22 @@ def test_beyond_loopback_without_tokens_there_are_health_and_metrics_alone() -> 
     assert here.get("/livez").status_code == 200
     for path in ("/", "/static/app.js", "/api/v1/overview", "/api/v1/openapi.json"):
         assert here.get(path).status_code == 404
+
+
+def test_where_visitors_are_asked_who_they_are_so_is_who_reads_metrics(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"viewer {sha256('secret')} prometheus\n")
+    for rules, bearer, status in (
+        (Rules(tokens=Tokens(str(file))), "secret", 200),
+        (Rules(tokens=Tokens(str(file))), "guessed", 401),
+        (Rules(auth_header="x-user", trust=networks("10.0.0.0/8")), "secret", 401),
+    ):
+        here = TestClient(application(watch("a"), None, rules), base_url="http://a.example")
+        assert here.get("/metrics").status_code == 401
+        told = here.get("/metrics", headers={"Authorization": f"Bearer {bearer}"})
+        assert told.status_code == status
+        assert ("raftwork_broker_up" in told.text) == (status == 200)
+        assert here.get("/livez").status_code == 200
 
 
 # ---- what a browser is told, and what programs read ---------------------------------------------

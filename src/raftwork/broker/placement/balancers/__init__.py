@@ -16,8 +16,9 @@ from raftwork.broker.placement.balancers.protocol import Balancer, Candidate
 from raftwork.broker.placement.balancers.random_choice import RandomChoice
 from raftwork.broker.placement.balancers.round_robin import RoundRobin
 from raftwork.broker.placement.balancers.weighted import Weighted
+from raftwork.features.placement import Score
 
-__all__ = ["BALANCERS", "Balancer", "Candidate"]
+__all__ = ["BALANCERS", "SCORES", "Balancer", "Candidate"]
 
 #: By the names that users know. The first one is the default.
 BALANCERS: dict[str, Callable[[Random], Balancer]] = {
@@ -29,4 +30,10 @@ BALANCERS: dict[str, Callable[[Random], Balancer]] = {
     "consistent_hash": ConsistentHash,
     "failover": Failover,
     "lru": Lru,
+}
+
+#: What those go by that go by a number, of (tasks there, slots, weight): the least is next.
+SCORES: dict[str, Score] = {
+    "weighted": lambda busy, slots, weight: (busy + 1) / (slots * weight),
+    "least_loaded": lambda busy, slots, _weight: (busy + 1) / slots,
 }

@@ -1,10 +1,11 @@
 import { bytes, count, duration, instant, since } from "../format.js";
+import { MARKS, marksOf } from "../marks.js";
 import { facts, html, nothing, state, svg, table, waiting } from "../parts.js";
 import { alarms } from "./overview.js";
 
 export const cluster = {
   title: "Cluster",
-  needs: () => ({ cluster: { path: "cluster", every: 1_000 } }),
+  needs: () => ({ cluster: { path: "cluster", every: 1_000 }, marks: MARKS }),
   view({ live }) {
     return html`<h1 tabindex="-1">Cluster</h1>${waiting(live.get("cluster"), (data) => html`
       ${alarms(data)}
@@ -15,7 +16,7 @@ export const cluster = {
         ["Consensus", data.consensus],
       ])}
       <section><h2>Brokers</h2>${brokers(data)}</section>
-      <section><h2>Elections</h2>${elections(data.brokers)}</section>
+      <section><h2>Elections</h2>${elections(data.brokers, marksOf(live))}</section>
       <section><h2>Disks</h2>${disks(data.brokers)}</section>`)}`;
   },
 };
@@ -68,7 +69,7 @@ const WIDTH = 1000;
 const LANE = 18;
 
 // A lane for each broker: when it led, followed, and knew no leader. Every broker tells its own.
-function elections(brokers) {
+function elections(brokers, marks) {
   const told = brokers.filter((broker) => broker.facts?.changes.length);
   if (!told.length) return html`<p class="quiet empty">No broker tells of an election.</p>`;
   const now = Date.now();
@@ -85,10 +86,11 @@ function elections(brokers) {
   });
   return html`<div class="lanes"><div class="names" aria-hidden="true">${told.map((b) => html`<span>${b.name}</span>`)}</div>
     <svg role="img" aria-label="Who led when; the list below says the same" preserveAspectRatio="none"
-      viewBox=${`0 0 ${WIDTH} ${told.length * (LANE + 4) - 4}`} height=${told.length * (LANE + 4) - 4}>${told.map(lane)}</svg></div>
+      viewBox=${`0 0 ${WIDTH} ${told.length * (LANE + 4) - 4}`} height=${told.length * (LANE + 4) - 4}>${told.map(lane)}${marks.filter((mark) => Date.parse(mark.at) >= begin).map((mark) => svg`<path class="mark"
+      d=${`M${scale(Date.parse(mark.at))} 0V${told.length * (LANE + 4) - 4}`}><title>${`${instant(mark.at)} ${mark.text}`}</title></path>`)}</svg></div>
     <p class="axis quiet"><span>${instant(new Date(begin).toISOString())}</span>
       <span><i data-role="leads"></i> leads <i data-role="follows"></i> follows <i data-role="seeks"></i> knows no leader</span><span>now</span></p>
-    ${table({ caption: "Leaders, the newest first", rows: leaders(told), key: (one) => `${one.epoch} ${one.broker} ${one.at}`, empty: "None.",
+    ${table({ caption: "Leaders and marks, the newest first", rows: leaders(told, marks), key: (one) => `${one.epoch} ${one.broker} ${one.at}`, empty: "None.",
       columns: [
         { name: "At", cell: (one) => instant(one.at) },
         { name: "Epoch", num: true, cell: (one) => count(one.epoch) },
@@ -101,12 +103,13 @@ function words(name, { role, leader, epoch, why, at }) {
   return `${name} ${what}, epoch ${epoch}, from ${instant(at)}${why ? `: ${why}` : ""}`;
 }
 
-function leaders(told) {
+function leaders(told, marks) {
   const found = told.flatMap((broker) => broker.facts.changes
     .filter((change) => change.role === "leads" || change.why)
     .map((change) => ({
       at: change.at, epoch: change.epoch, broker: broker.name,
       text: change.role === "leads" ? html`<b>${broker.name}</b> leads` : html`${broker.name}: ${change.why}`,
     })));
+  found.push(...marks.map((mark) => ({ at: mark.at, epoch: null, broker: mark.text, text: html`marked: ${mark.text}` })));
   return found.sort((a, b) => Date.parse(b.at) - Date.parse(a.at)).slice(0, 20);
 }

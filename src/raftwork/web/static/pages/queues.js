@@ -41,12 +41,12 @@ function name(queue) {
     queue.rate && queue.rate,
     queue.balancer,
   ].filter(Boolean);
-  return html`<a href=${to("tasks", { q: inQueue(queue.name) })}>${queue.name}</a>
+  return html`<a href=${to("queue", { name: queue.name })}>${queue.name}</a>
     ${queue.paused ? html` ${state("paused", "paused")}${queue.paused_until ? html` <span class="quiet">ends ${when(queue.paused_until)}</span>` : nothing}` : nothing}
     ${set.length ? html`<div class="quiet small">${set.join(" · ")}</div>` : nothing}`;
 }
 
-function actions(queue, may, change) {
+export function actions(queue, may, change) {
   const pause = queue.paused
     ? button("Resume", () => change("queues/resume", { queue: queue.name }, { done: () => `${queue.name} goes on.` }))
     : button("Pause", () => change("queues/pause", { queue: queue.name }, {

@@ -1,5 +1,5 @@
 import { count, duration } from "../format.js";
-import { button, html, nothing, state, table, taskLink, waiting, when } from "../parts.js";
+import { button, html, nothing, state, table, taskLink, to, waiting, when } from "../parts.js";
 import { say } from "../ask.js";
 
 export const schedules = {
@@ -12,7 +12,7 @@ export const schedules = {
       key: (one) => one.id,
       empty: "There is no schedule.",
       columns: [
-        { name: "Schedule", wide: true, cell: (one) => html`<b>${one.id}</b>${one.paused ? html` ${state("paused")}` : nothing}
+        { name: "Schedule", wide: true, cell: (one) => html`<a href=${to("schedule", { id: one.id })}>${one.id}</a>${one.paused ? html` ${state("paused")}` : nothing}
           <div class="quiet small">${one.task} in ${one.queue}</div>` },
         { name: "When", cell: (one) => html`${one.cron ? html`<code>${one.cron}</code>` : `every ${duration(one.every)}`}
           ${one.cron ? html`<div class="quiet small">${one.tz}</div>` : nothing}` },
@@ -31,7 +31,7 @@ function missed(counts) {
   return why.length ? why.map(([name, many]) => `${count(many)} ${name}`).join(", ") : html`<span class="quiet">none</span>`;
 }
 
-function actions(one, may, change, go) {
+export function actions(one, may, change, go) {
   if (!may("operator")) return nothing;
   const run = async () => {
     const answer = await change("schedules/trigger", { id: one.id }, {

@@ -1,7 +1,7 @@
 import { query } from "../api.js";
 import { say } from "../ask.js";
 import { count, duration, instant, percent } from "../format.js";
-import { button, facts, html, inQueue, nothing, shortId, state, table, taskLink, to, value, waiting, when } from "../parts.js";
+import { button, facts, html, nothing, shortId, state, table, taskLink, to, value, waiting, when } from "../parts.js";
 
 const ENDED = new Set(["succeeded", "failed", "lost", "cancelled"]);
 const TERMS = ["state:running", "state:queued", "state:scheduled", "state:blocked", "state:failed", "state:lost", "since:1h"];
@@ -80,7 +80,7 @@ export const task = {
       ${progress(data.progress)}
       <p class="actions">${actions(data, may, change, go)}</p>
       ${facts([
-        ["Queue", data.queue ? html`<a href=${to("tasks", { q: inQueue(data.queue) })}>${data.queue}</a>` : null],
+        ["Queue", data.queue ? html`<a href=${to("queue", { name: data.queue })}>${data.queue}</a>` : null],
         ["Enqueued", data.enqueued && html`${instant(data.enqueued)} <span class="quiet">${when(data.enqueued)}</span>`],
         ["Due", data.due && html`${instant(data.due)} <span class="quiet">${when(data.due)}</span>`],
         ["Ended", data.ended && html`${instant(data.ended)} <span class="quiet">${when(data.ended)}</span>`],
@@ -92,6 +92,10 @@ export const task = {
         ["Tenant", data.tenant],
         ...Object.entries(data.tags).map(([key, of]) => [`Tag ${key}`, of]),
         ["Retried as", data.dead?.retried_as && taskLink(data.dead.retried_as)],
+        ["Runs again", data.lineage.retry_of && taskLink(data.lineage.retry_of, shortId(data.lineage.retry_of))],
+        ["In the flow", data.lineage.flow && html`<a class="id" href=${to("flow", { id: data.lineage.flow })}>${shortId(data.lineage.flow)}</a>`],
+        ["Made by", data.lineage.parent && taskLink(data.lineage.parent, shortId(data.lineage.parent))],
+        ["Made", data.lineage.children.length ? html`${data.lineage.children.map((id, at) => html`${at ? ", " : ""}${taskLink(id, shortId(id))}`)}${data.lineage.more ? " and more" : ""}` : null],
         ["Flow", data.name === "flow" && !data.queue ? html`<a href=${to("flow", { id: data.id })}>its graph</a>` : null],
       ])}
       ${attempts(data.attempts)}
@@ -137,7 +141,7 @@ function attempts(rows) {
     key: (one) => rows.indexOf(one),
     columns: [
       { name: "Attempt", num: true, cell: (one) => rows.indexOf(one) + 1 },
-      { name: "Worker", cell: (one) => one.worker || html`<span class="quiet">not known</span>` },
+      { name: "Worker", cell: (one) => (one.worker ? html`<a href=${to("worker", { name: one.worker })}>${one.worker}</a>` : html`<span class="quiet">not known</span>`) },
       { name: "Started", cell: (one) => instant(one.started) },
       { name: "Ran", num: true, cell: (one) => duration(one.run) },
       { name: "Error", rest: true, cell: (one) => one.error || html`<span class="quiet">–</span>` },

@@ -1,5 +1,5 @@
 import { count, percent } from "../format.js";
-import { button, html, nothing, share, state, table, waiting } from "../parts.js";
+import { button, html, nothing, share, state, table, to, waiting } from "../parts.js";
 
 export const workers = {
   title: "Workers",
@@ -13,14 +13,14 @@ export const workers = {
         key: (worker) => `${worker.name} ${worker.host} ${worker.pid}`,
         empty: "No worker works for this cluster: raftwork worker MODULE:APP",
         columns: [
-          { name: "Worker", wide: true, cell: (w) => html`<b>${w.name}</b><div class="quiet small">${w.host}, pid ${w.pid}</div>` },
+          { name: "Worker", wide: true, cell: (w) => html`<a href=${to("worker", { name: w.name })}>${w.name}</a><div class="quiet small">${w.host}, pid ${w.pid}</div>` },
           { name: "State", cell: (w) => html`${state(w.state)}${w.reason ? html`<div class="small">${w.reason}</div>` : nothing}` },
           { name: "Slots", cell: (w) => share(w.running, w.slots, `${count(w.running)} of ${count(w.slots)}`) },
           { name: "Weight", num: true, cell: (w) => html`<span title=${terms(w.terms)}>${w.weight.toFixed(2)}</span>` },
           { name: "CPU", num: true, cell: (w) => percent(w.cpu) },
           { name: "Memory", num: true, cell: (w) => percent(w.memory) },
           { name: "Queues", cell: (w) => w.queues.join(", ") },
-          { name: "", cell: (w) => (may("admin") && w.state === "active" ? button("Drain", () => drain(w, change)) : nothing) },
+          { name: "", cell: (w) => drains(w, { may, change }) },
         ],
       })}`)}`;
   },
@@ -28,6 +28,9 @@ export const workers = {
 
 // What its weight is the product of.
 const terms = (found) => Object.entries(found).map(([name, part]) => `${name} ${part.toFixed(2)}`).join(", ");
+
+export const drains = (worker, { may, change }) => (may("admin") && worker.state === "active"
+  ? button("Drain", () => drain(worker, change)) : nothing);
 
 const drain = (worker, change) => change("workers/drain", { worker: worker.name }, {
   ask: { title: `Drain ${worker.name}?`, text: "It hands back what it has not begun, finishes what runs, and ends.", action: "Drain" },

@@ -1,0 +1,142 @@
+"""Dead tasks: those of a filter, run again or forgotten, some at a time.
+
+Each answer looks at so many of them, newest first, and says where the next one goes on: so that
+however many there are, a page shows how far it is, and can stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from raftwork.client.documents import dead_document
+from raftwork.errors import ProtocolError, UnknownTask
+from raftwork.features.dead_letters import DEAD_PAGE_MAX
+
+if TYPE_CHECKING:
+    from raftwork.client.app import App
+    from raftwork.client.dead_letters import DeadTask
+    from raftwork.web.api.endpoint import Asked
+    from raftwork.web.api.sight import Sight
+
+#: Looked at for one answer, and by an action each time.
+LOOKED_AT_MAX: Final = 1_000
+_AT_A_TIME: Final = DEAD_PAGE_MAX
+_SAMPLE: Final = 10
+
+
+class Filter(NamedTuple):
+    """Which dead tasks; what is empty is any."""
+
+    queue: str
+    name: str  # a glob, or a part
+    error: str  # a part, in whatever case
+
+    @classmethod
+    def of(cls, asked: Asked) -> Filter:
+        """As somebody asks for."""
+        return cls(asked.text("queue"), asked.text("name"), asked.text("error"))
+
+    def passes(self, task: DeadTask) -> bool:
+        """Whether it is meant, by all but its queue."""
+        name, pattern = task.name, self.name
+        named = fnmatchcase(name, pattern) if any(c in pattern for c in "*?[") else pattern in name
+        return named and self.error.casefold() in task.error.casefold()
+
+
+class Found(NamedTuple):
+    """Those that pass; `before` is where to go on, None if that was all."""
+
+    tasks: Sequence[DeadTask]
+    before: int | None
+    looked_at: int
+
+
+def find(app: App, wanted: Filter, limit: int, before: int | None, most: int) -> Found:
+    """Up to `limit` of the newest, out of `most` that are looked at."""
+    found: list[DeadTask] = []
+    looked_at = 0
+    while looked_at < most:
+        page = app.dead(wanted.queue or None).list(DEAD_PAGE_MAX, before=before)
+        for task in page:
+            looked_at, before = looked_at + 1, task.number
+            if wanted.passes(task):
+                found.append(task)
+            if len(found) == limit or looked_at == most:
+                return Found(found, before, looked_at)
+        if len(page) < DEAD_PAGE_MAX:
+            return Found(found, None, looked_at)
+    return Found(found, before, looked_at)
+
+
+def dead(sight: Sight, asked: Asked) -> object:
+    """Dead tasks, newest first."""
+    limit = asked.whole("limit") or 50
+    found = find(sight.app, Filter.of(asked), limit, asked.whole("before"), LOOKED_AT_MAX)
+    return {
+        "tasks": [dead_document(each) for each in found.tasks],
+        "before": found.before,
+        "looked_at": found.looked_at,
+    }
+
+
+def retry(sight: Sight, asked: Asked) -> object:
+    """Run dead tasks once more: these, or with `filter` the next of those that pass it.
+
+    One that was retried before is not made again. `refused` says of those that could not be why:
+    one is no longer kept, or is a flow's.
+    """
+    if not _by_filter(asked):
+        return _retry(sight.app, asked.texts("ids"))
+    if asked.flag("preview"):
+        return _preview(sight.app, asked, again=True)
+    found = _next(sight.app, asked)
+    ids = [task.id for task in found.tasks if task.retried_as is None]
+    return _retry(sight.app, ids) | {"before": found.before}
+
+
+def purge(sight: Sight, asked: Asked) -> object:
+    """Forget dead tasks: these, or with `filter` the next of those that pass it."""
+    if not _by_filter(asked):
+        return {"purged": sight.app.dead().purge(*asked.texts("ids"))}
+    if asked.flag("preview"):
+        return _preview(sight.app, asked, again=False)
+    found = _next(sight.app, asked)
+    ids = [task.id for task in found.tasks]
+    purged = sight.app.dead().purge(*ids) if ids else 0  # without ids it would be all
+    return {"purged": purged, "before": found.before}
+
+
+def _by_filter(asked: Asked) -> bool:
+    """Raises ValueError unless it is either ids or a filter."""
+    if bool(asked.texts("ids")) == asked.flag("filter"):
+        raise ValueError("give either ids, or filter with queue, name and error (empty: any)")
+    return asked.flag("filter")
+
+
+def _retry(app: App, ids: Sequence[str]) -> dict[str, object]:
+    made: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for id_ in ids:
+        try:
+            (run,) = app.dead().retry(id_)
+        except (UnknownTask, ProtocolError) as error:
+            refused[id_] = str(error)
+        else:
+            made[id_] = run.id
+    return {"retried": made, "refused": refused}
+
+
+def _next(app: App, asked: Asked) -> Found:
+    return find(app, Filter.of(asked), _AT_A_TIME, asked.whole("before"), LOOKED_AT_MAX)
+
+
+def _preview(app: App, asked: Asked, *, again: bool) -> object:
+    found = find(app, Filter.of(asked), LOOKED_AT_MAX, None, LOOKED_AT_MAX)
+    tasks = [task for task in found.tasks if not again or task.retried_as is None]
+    return {
+        "would": len(tasks),
+        "more": found.before is not None,
+        "sample": [{"id": task.id, "name": task.name} for task in tasks[:_SAMPLE]],
+    }

@@ -1,0 +1,37 @@
+import { query } from "../api.js";
+import { bytes, count, rate } from "../format.js";
+import { facts, figure, html, inQueue, nothing, state, to, waiting, when } from "../parts.js";
+import { placement } from "../placement.js";
+import { actions } from "./queues.js";
+
+export const queue = {
+  heading: ({ name }) => `Queue ${name}`,
+  needs: ({ name = "" }) => ({ queue: { path: query("queue", { name }), every: 1_500 } }),
+  view({ live, said, may, change }) {
+    return html`<h1 tabindex="-1">Queue ${said.name}</h1>${waiting(live.get("queue"), ({ queue: own, rates, placement: told, stale }) => html`
+      ${stale ? html`<p class="problem">There is no leader: these are the counters of the most advanced broker.</p>` : nothing}
+      ${own.paused ? html`<p>${state("paused")} ${own.paused_until ? html`<span class="quiet">ends ${when(own.paused_until)}</span>` : html`<span class="quiet">until it is resumed</span>`}</p>` : nothing}
+      <dl class="figures">
+        ${figure("Queued", searched(own, "queued"), bytes(own.bytes))}
+        ${figure("Running", searched(own, "running"), own.slots ? `of ${count(own.slots)} slots` : "no worker")}
+        ${figure("Later", searched(own, "scheduled"), own.blocked ? `${count(own.blocked)} blocked` : nothing)}
+        ${figure("Entered a second", rate(rates.entered), "over a minute")}
+        ${figure("Ended a second", rate(rates.ended), `${count(own.succeeded + own.failed + own.lost + own.cancelled)} in all`)}
+        ${figure("Failed a second", rate(rates.failed), `${count(own.failed + own.lost)} in all`, rates.failed > 0)}
+      </dl>
+      <p class="actions">${actions(own, may, change)}</p>
+      <p><a href=${to("tasks", { q: inQueue(own.name) })}>Its tasks</a> · <a href=${to("dead", { queue: own.name })}>its dead tasks</a></p>
+      <section><h2>Settings</h2>${settings(own)}</section>
+      <section><h2>Workers</h2>${placement(told)}</section>`)}`;
+  },
+};
+
+const searched = (own, what) => html`<a href=${to("tasks", { q: `state:${what} ${inQueue(own.name)}` })}>${count(own[what])}</a>`;
+
+const COUNTED = new Set(["name", "queued", "running", "scheduled", "blocked", "succeeded", "failed", "lost", "cancelled", "bytes", "paused", "paused_until", "workers", "slots"]);
+
+function settings(own) {
+  const set = Object.entries(own).filter(([name, value]) => !COUNTED.has(name) && value !== null && value !== "");
+  if (!set.length) return html`<p class="quiet">Nothing is set: any number of tasks, at any rate, by the cluster's balancer. <code>raftwork queue set</code> changes that.</p>`;
+  return facts(set.map(([name, value]) => [name.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : String(value)]));
+}
