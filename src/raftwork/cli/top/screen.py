@@ -276,7 +276,7 @@ class Top(App[None]):
         self._picture = Picture()
         #: When a leader was seen last, s since 1970; 0 if never.
         self._led_at = 0.0
-        self._head = Static(id="head", markup=False)
+        self._head = Static(id="head")
         self.panes = Panes(
             QueuesPane(QUEUES, "queues"),
             WorkersPane(WORKERS, "workers"),

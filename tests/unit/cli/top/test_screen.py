@@ -110,15 +110,23 @@ def test_hostile_names_stay_text() -> None:
     text = see(told, (400, 60))
     assert SHOWN in text and text.count(SHOWN[:20]) > 12, text
     assert not {c for c in text if not c.isprintable()} - {"\n"}
-    told.said = [Answer(f"no worker is called {HOSTILE}", done=False)]
-    assert SHOWN in see(told, (400, 60), "2", "d")
+    told = Told()
+    told.said = [Answer("no worker [red]x[/]\x1b[2J", done=False)]
+    assert r"no worker [red]x[/]\x1b[2J" in see(told), "and what is told of a change"
 
 
 def test_no_more_rows_are_shown_than_one_can_look_at() -> None:
     many = [QUEUES[0]._replace(name=f"q{n:04}", queued=n) for n in range(ROWS_MAX + 100)]
-    text = see(Told(picture(queues=many)))
-    assert f"Queues {ROWS_MAX} of {len(many)}" in text
-    assert "q0599" in text, "the largest are among them"
+    told = Told(picture(queues=many))
+
+    async def act(pilot: Pilot[None]) -> None:
+        assert isinstance(pilot.app, Top)
+        assert pilot.app.panes.queues.row_count == ROWS_MAX
+        text = screen(pilot)
+        assert f"Queues {ROWS_MAX} of {len(many)}" in text
+        assert "q0599" in text, "the largest are among them"
+
+    play(told, act)
 
 
 # ---- a failover ---------------------------------------------------------------------------------
