@@ -312,7 +312,7 @@ DECODERS: dict[str, Decoder] = {
         st.integers(0, 2**63),
     ),
     "notices of the fork server": _codec(notices),
-    "what a worker says of itself": _codec(worker_facts),
+    "facts of a worker": _codec(worker_facts),
     "addresses": Decoder(
         _address, (ValueError,), st.sampled_from([b"a:1", b"127.0.0.1:7701", b"[::1]:80"])
     ),

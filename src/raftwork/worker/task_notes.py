@@ -71,6 +71,7 @@ class Board:
         self._wake = wake
         self._has_logs = logs
         self._logs: dict[int, KeptLines] = {}
+        self._log_lock = threading.RLock()  # a signal's handler may log, too
         self._over: list[int] = []  # of these: whose code was over at the last look
         self._said: dict[int, Said] = {}
         self._asked: list[Asked] = []
@@ -97,7 +98,7 @@ class Board:
 
     def log(self, token: int, line: Line) -> None:
         """See Notes."""
-        with self._lock:
+        with self._log_lock:
             kept = self._logs.get(token)
             if kept is None:
                 kept = self._logs[token] = KeptLines()

@@ -5,17 +5,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from raftwork import logs
+from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 
 TOML = """
 version = 1
-[handlers.file]
+[handlers.all]
 class = "raftwork.logs.Handler"
 json_lines = true
 [root]
 level = "INFO"
-handlers = ["file"]
+handlers = ["all"]
 """
+DOCUMENT = {
+    "version": 1,
+    "handlers": {"all": {"class": "raftwork.logs.Handler", "json_lines": True}},
+    "root": {"level": "INFO", "handlers": ["all"]},
+}
 APP = """
 from raftwork import App
 app = App()
@@ -26,11 +36,50 @@ def fail(): raise ValueError("no")
 """
 
 
-def run(*arguments: str, cwd: Path, code: int) -> str:
-    """What it says on standard error."""
+@click.command()
+@logging_options
+def start() -> None:
+    """A command that logs."""
+    start_logging()
+    click.echo(logging_values()["log_config"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("log.toml", "version = ", "cannot be read"),
+        ("log.json", "[1]", "must have a table"),
+        ("log.json", "{", "cannot be read"),
+        ("log.json", "[" * 100_000, "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused_by_name(
+    tmp_path: Path, name: str, text: str, why: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    refused = CliRunner().invoke(start, ["--log-config", str(tmp_path / name)])
+    assert (refused.exit_code, why in refused.output, name in refused.output) == (2, True, True)
+
+
+@pytest.mark.parametrize("name", ["log.toml", "log.json"])
+def test_it_is_what_logging_is_given(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_text(TOML if name == "log.toml" else json.dumps(DOCUMENT))
+    given: list[object] = []
+    monkeypatch.setattr(logs, "start", lambda *said: given.append(said))
+    done = CliRunner().invoke(start, [], env={"RAFTWORK_LOG_CONFIG": str(tmp_path / name)})
+    assert (done.exit_code, done.output.strip()) == (0, str(tmp_path / name))
+    assert given == [("info", "text", DOCUMENT)]
+
+
+def worker(directory: Path, code: int) -> str:
+    """What one says on standard error that is told all by a file, and ends at once."""
+    (directory / "tasks.py").write_text(APP)
+    (directory / "conf.toml").write_text('[worker]\nlog-config = "log.toml"\n')
     done = subprocess.run(
-        [sys.executable, "-m", "raftwork", *arguments],
-        cwd=cwd,
+        [sys.executable, "-m", "raftwork", "worker", "tasks:app", "--config", "conf.toml"],
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=60,
@@ -40,43 +89,18 @@ def run(*arguments: str, cwd: Path, code: int) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "why"),
-    [
-        ("log.toml", "version = ", "cannot be read"),
-        ("log.json", "[1]", "must have a table"),
-        ("log.json", "{", "cannot be read"),
-        ("log.toml", "level = 'INFO'", "version"),
-        (
-            "log.toml",
-            TOML.replace("raftwork.logs.Handler", "nobody.Handler"),
-            "No module named 'nobody'",
-        ),
-    ],
-)
-def test_a_file_that_is_none_is_refused_with_the_reason(
-    tmp_path: Path, name: str, text: str, why: str
-) -> None:
-    (tmp_path / name).write_text(text)
-    said = run("worker", "tasks:app", "--log-config", name, cwd=tmp_path, code=2)
-    assert why in said
-    assert name in said
+def test_what_logging_does_not_take_ends_the_start_in_words(tmp_path: Path) -> None:
+    (tmp_path / "log.toml").write_text(TOML.replace("raftwork.logs", "nobody"))
+    said = worker(tmp_path, 2)
+    assert "log.toml is no configuration of logging" in said
+    assert "No module named 'nobody'" in said
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("form", ["toml", "json"])
-def test_it_says_all_and_our_loggers_speak(tmp_path: Path, form: str) -> None:
-    """Also by the file of --config; `disable_existing_loggers` is on, as it is by default."""
-    document = {
-        "version": 1,
-        "handlers": {"h": {"class": "raftwork.logs.Handler", "json_lines": True}},
-        "root": {"level": "INFO", "handlers": ["h"]},
-    }
-    (tmp_path / f"log.{form}").write_text(TOML if form == "toml" else json.dumps(document))
-    (tmp_path / "tasks.py").write_text(APP)
-    (tmp_path / "conf.toml").write_text(f'[worker]\nlog-config = "log.{form}"\n')
-    said = run("worker", "tasks:app", "--config", "conf.toml", cwd=tmp_path, code=1)
-    first, last = [json.loads(line) for line in said.splitlines()]
+def test_it_says_all_and_our_loggers_speak(tmp_path: Path) -> None:
+    """`disable_existing_loggers` is on, as it is by default."""
+    (tmp_path / "log.toml").write_text(TOML)
+    first, last = [json.loads(line) for line in worker(tmp_path, 1).splitlines()]
     assert first["fields"]["event"] == "worker_started"
     assert "ValueError: no" in last["message"]
 

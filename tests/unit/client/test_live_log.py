@@ -129,7 +129,7 @@ def test_it_goes_on_where_it_was_when_there_was_no_leader() -> None:
 def test_a_worker_that_tells_none_is_no_silent_task() -> None:
     unheard = SILENT._replace(heard=False)
     with pytest.raises(Unsupported, match="w1 does not answer"):
-        list(tail(FakeApp(*[unheard] * 9)))
+        list(tail(FakeApp(*[unheard] * 20)))
     with pytest.raises(Unsupported, match="elsewhere"):
         list(tail(FakeApp(SILENT._replace(why="it runs elsewhere"))))
 
@@ -141,6 +141,8 @@ def test_lines_that_were_sealed_are_opened_by_the_key_alone() -> None:
     assert next(e.text for e in tail(FakeApp(read, codec=codec)) if e.kind == "log") == "one"
     with pytest.raises(CannotDecrypt, match="no key"):
         list(tail(FakeApp(read)))
+    with pytest.raises(CannotDecrypt):
+        list(tail(FakeApp(BEGUN, codec=codec)))  # a broker made it up
     moved = codec.seal(b"one", Bound(LOG, "u"))
     with pytest.raises(CannotDecrypt):
         list(tail(FakeApp(BEGUN._replace(lines=[LoggedLine(1, moved, True)]), codec=codec)))

@@ -76,21 +76,34 @@ class ChildLines:
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
         self._memory, self._at = memory, at
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._adding = False
 
     def add(self, token: int, line: Line) -> None:
-        """One more line of this token. Threads may call it."""
+        """One more line of this token. Threads may call it.
+
+        What a signal's handler logs within another call is dropped: it would wait for ever for that
+        call, or spoil what it writes.
+        """
         record = _RECORD.pack(len(line.data), token, line.at) + line.data
-        memory, at = self._memory, self._at
         with self._lock:
-            first, end, _ = _HEAD.unpack_from(memory, at)
-            while end + len(record) - first > RING_BYTES:
-                size, *_ = _RECORD.unpack(self._read(first, _RECORD.size))
-                first += _RECORD.size + size
-            _WORD.pack_into(memory, at + _FIRST, first)
-            self._write(end, record)
-            _WORD.pack_into(memory, at + _TOKEN, token)
-            _WORD.pack_into(memory, at + _END, end + len(record))
+            if not self._adding:
+                self._adding = True
+                try:
+                    self._add(token, record)
+                finally:
+                    self._adding = False
+
+    def _add(self, token: int, record: bytes) -> None:
+        memory, at = self._memory, self._at
+        first, end, _ = _HEAD.unpack_from(memory, at)
+        while end + len(record) - first > RING_BYTES:
+            size, *_ = _RECORD.unpack(self._read(first, _RECORD.size))
+            first += _RECORD.size + size
+        _WORD.pack_into(memory, at + _FIRST, first)
+        self._write(end, record)
+        _WORD.pack_into(memory, at + _TOKEN, token)
+        _WORD.pack_into(memory, at + _END, end + len(record))
 
     def _read(self, place: int, size: int) -> bytes:
         begin = self._at + _HEAD.size

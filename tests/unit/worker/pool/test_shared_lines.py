@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from raftwork.worker.pool.shared_lines import RING_BYTES, SharedLines
 from raftwork.worker.task_lines import Line
 
@@ -52,3 +54,19 @@ def test_a_child_that_takes_the_place_of_another_goes_on_behind_it() -> None:
     shared.of_child(0).add(8, line("two"))
     assert shared.read(0, 7, 0)[1] == [line("one")]
     assert shared.read(0, 8, 0)[1] == [line("two")]
+
+
+def test_a_signal_handler_that_logs_within_costs_its_own_line_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared = SharedLines(1)
+    child = shared.of_child(0)
+    add = child._add
+
+    def interrupted(token: int, record: bytes) -> None:
+        child.add(token, line("of the handler"))
+        add(token, record)
+
+    monkeypatch.setattr(child, "_add", interrupted)
+    child.add(7, line("one"))
+    assert shared.read(0, 7, 0)[1] == [line("one")]
