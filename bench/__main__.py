@@ -2,9 +2,9 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench first-hour …`, `idle …`, `keys …`, `limited …`, `rolling …`, `strangers …`,
-`many …`, `turn …` and `path …` take options, too; `python -m bench semantics [ROW …]` takes the
-names of rows; `python -m bench schedules` is those of schedules.
+`python -m bench first-hour …`, `idle …`, `keys …`, `limited …`, `looking …`, `rolling …`,
+`strangers …`, `many …`, `turn …` and `path …` take options, too; `python -m bench semantics
+[ROW …]` takes the names of rows; `python -m bench schedules` is those of schedules.
 """
 
 import signal
@@ -35,6 +35,7 @@ from bench import (
 )
 from bench.balancing import cost, hog, virtual
 from bench.consensus import __main__ as consensus
+from bench.looking import run as looking
 from bench.peers import run as peers
 from bench.semantics import run as semantics
 from bench.semantics import schedules
@@ -54,6 +55,7 @@ ALL = {
     "herd": herd.main,
     "keys": keys.main,
     "limited": limited.main,
+    "looking": looking.main,
     "rolling": rolling.main,
     "strangers": strangers.main,
     "balancing": virtual.main,
@@ -69,6 +71,7 @@ WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "idle": idle.main,
     "keys": keys.main,
     "limited": limited.main,
+    "looking": looking.main,
     "rolling": rolling.main,
     "strangers": strangers.main,
     "many": many.main,

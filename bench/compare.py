@@ -29,7 +29,7 @@ from bench.harness import ROOT
 from raftwork.testing.processes import free_addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 #: One side of one round may take so long (s) besides what it measures.
 PATIENCE_S = 120
@@ -185,6 +185,38 @@ def measure(
         raise AssertionError(f"{measured} was measured instead of {tree.source}")
     figures: dict[str, dict[str, float]] = result["figures"]
     return figures
+
+
+def in_turn(
+    tree: Tree,
+    directory: Path,
+    sides: Mapping[str, Mapping[str, str]],
+    only: Sequence[str],
+    rounds: int,
+    consensus: str,
+    seconds: float,
+) -> list[Comparison]:
+    """The same tree under two environments, by their names: the second against the first.
+
+    `directory` has the driver. Raises what `measure` does.
+    """
+    names, values = list(sides), [list[dict[str, dict[str, float]]]() for _ in sides]
+    for number, both in enumerate(order(rounds), 1):
+        for side in both:
+            env = dict(sides[names[side]])
+            found = measure(tree, directory, only, consensus, seconds, env)
+            values[side].append(found)
+            told = "  ".join(f"{name} {each['value']:,.4g}" for name, each in found.items())
+            print(f"round {number}  {names[side]:<14} {told}", file=sys.stderr, flush=True)
+    return [
+        compare(
+            name,
+            "ms, p50" if name in TIMES else "tasks/s",
+            *([figures[name]["value"] for figures in side] for side in values),
+            less_is_better=name in TIMES,
+        )
+        for name in only
+    ]
 
 
 def run(

@@ -1,5 +1,5 @@
-"""`python -m bench.handshakes ADDRESS,… --key FILE --connections N [--only NAME]`: strangers at the
-door of brokers that have keys.
+"""`python -m bench.handshakes ADDRESS,… --key FILE --connections N [--seconds S] [--only NAME]`:
+strangers at the door of brokers that have keys.
 
 Nobody here has a key that is let in. Each attack makes so many connections, as fast as one thread
 can, to every broker in turn; what they do ends a broker that has no keys, or tries to. It prints
@@ -12,6 +12,7 @@ import secrets
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import cycle
@@ -27,6 +28,10 @@ READY = b"\x04\x19\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
 PING = b"\x04\x07\x04PING\x00\x00"
 #: Connections that stay open, and say nothing more, of those that wait.
 HELD = 500
+#: Connections between two looks at the clock, by one that goes on for some time.
+STEP = 300
+#: A broker slows who comes too often; whoever has not made all of his connections by then gives up.
+SECONDS_MAX = 40.0
 
 
 class Aim(NamedTuple):
@@ -36,16 +41,22 @@ class Aim(NamedTuple):
     connections: int
     known: Key
     rng: random.Random
+    #: The address of this machine that they come from.
+    source: str
+    #: No connection begins after that (monotonic s): those who are slowed would take hours.
+    until: float
 
     def steps(self) -> Iterator[tuple[str, int]]:
-        """An address and its port, so many times."""
+        """An address and its port, so many times, or until it is over."""
         for _, address in zip(range(self.connections), cycle(self.addresses), strict=False):
+            if time.monotonic() > self.until:
+                return
             host, _, port = address.rpartition(":")
             yield host, int(port)
 
 
-def _connect(at: tuple[str, int], *, reset: bool) -> socket.socket:
-    made = socket.create_connection(at, timeout=5)
+def _connect(aim: Aim, at: tuple[str, int], *, reset: bool) -> socket.socket:
+    made = socket.create_connection(at, timeout=5, source_address=(aim.source, 0))
     if reset:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return made
@@ -99,7 +110,7 @@ def connections_that_wait(aim: Aim) -> int:
     count = 0
     for at in aim.steps():
         with suppress(OSError):
-            made = _connect(at, reset=False)
+            made = _connect(aim, at, reset=False)
             count += 1
             made.sendall(GREETING[: aim.rng.randrange(1, 12)])
             held.append(made)
@@ -146,7 +157,7 @@ def _whole(aim: Aim, key: Callable[[int], Callable[["zmq.Socket[bytes]"], None]]
                 | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
                 | zmq.EVENT_DISCONNECTED
             )
-            dealer.connect(f"tcp://{host}:{port}")
+            dealer.connect(f"tcp://{aim.source}:0;{host}:{port}")
             with suppress(zmq.Again):
                 dealer.send(b"\x91\x01", zmq.NOBLOCK)
             failed.poll(50)
@@ -167,7 +178,7 @@ def _command(body: bytes) -> bytes:
 def _say(aim: Aim, make: Callable[[], bytes], *, reset: Callable[[], bool]) -> int:
     count = 0
     for at in aim.steps():
-        with suppress(OSError), _connect(at, reset=reset()) as made:
+        with suppress(OSError), _connect(aim, at, reset=reset()) as made:
             count += 1
             made.sendall(make())
             if count % 4 == 0:
@@ -193,6 +204,8 @@ def main() -> None:
     parser.add_argument("addresses")
     parser.add_argument("--key", required=True, help="of anybody who knows the brokers'")
     parser.add_argument("--connections", type=int, required=True, help="of each attack")
+    parser.add_argument("--source", default="127.0.0.1", help="the address they come from")
+    parser.add_argument("--seconds", type=float, default=0.0, help="go on for so long, at least")
     parser.add_argument("--only", choices=ATTACKS)
     options = parser.parse_args()
     known = read_key(options.key)
@@ -201,7 +214,12 @@ def main() -> None:
 
     def run(attack: Callable[[Aim], int]) -> None:
         rng = random.Random(secrets.randbits(64))
-        counts.append(attack(Aim(addresses, options.connections, known, rng)))
+        began = time.monotonic()
+        until = began + max(options.seconds, SECONDS_MAX)
+        aim = Aim(addresses, options.connections, known, rng, options.source, until)
+        counts.append(attack(aim))
+        while time.monotonic() < began + options.seconds:
+            counts.append(attack(aim._replace(connections=STEP)))
 
     chosen = [options.only] if options.only else list(ATTACKS)
     threads = [threading.Thread(target=run, args=(ATTACKS[name],)) for name in chosen]

@@ -101,10 +101,12 @@ def cluster(
     balancer: str = "weighted",
     env: dict[str, str] | None = None,
     keys: bool = False,
+    http: Sequence[str] = (),
 ) -> Iterator[LocalCluster]:
     """A fresh cluster in a temporary directory, with its workers connected.
 
-    With `keys` it has some, and RAFTWORK_KEY names one for this process and the workers.
+    With `keys` it has some, and RAFTWORK_KEY names one for this process and the workers. `http` are
+    addresses at which the brokers, one each, have their dashboards.
     """
     names = tuple("abcdefg"[:brokers])
     # Workers run elsewhere and must find `bench.tasks` all the same.
@@ -118,7 +120,8 @@ def cluster(
             os.environ["RAFTWORK_KEY"] = str(make_keys(made.directory, names))
         for name in names:
             files = (f"{made.directory}/{name}.key", f"{made.directory}/access.toml")
-            flags = ("--key", files[0], "--access", files[1]) if keys else ()
+            flags = ["--key", files[0], "--access", files[1]] if keys else []
+            flags += ["--http", http[names.index(name)]] if http else []
             made.start_broker(name, "--balancer", balancer, *flags)
         wait_until(lambda: leader(made) is not None, 30, "a leader")
         add_workers(made, workers, pool, concurrency)

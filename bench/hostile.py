@@ -54,7 +54,11 @@ class Cpus:
         self._began, self._before = time.monotonic(), self._seconds()
 
     def used(self) -> float:
-        return (self._seconds() - self._before) / (time.monotonic() - self._began)
+        """0 once it has ended."""
+        try:
+            return (self._seconds() - self._before) / (time.monotonic() - self._began)
+        except psutil.NoSuchProcess:
+            return 0.0
 
     def _seconds(self) -> float:
         times = self._process.cpu_times()

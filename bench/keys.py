@@ -7,13 +7,12 @@ count.
 
 import argparse
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
 
-from bench.compare import Comparison, compare, measure, order, report, working_tree
+from bench.compare import Comparison, in_turn, report, working_tree
 from bench.driver import KEYS, MEASUREMENTS
 from bench.harness import ROOT, Figures
 from bench.keyed import make_keys
@@ -25,31 +24,14 @@ SIDES = ("without", "with keys")
 
 def run(only: Sequence[str], rounds: int, seconds: float, consensus: str) -> list[Comparison]:
     """Measure both sides so many times."""
-    values: list[list[dict[str, dict[str, float]]]] = [[], []]
     with tempfile.TemporaryDirectory(prefix="raftwork-keys-") as made:
         directory = Path(made).resolve()
         shutil.copy(ROOT / "bench" / "driver.py", directory)
         honest = make_keys(directory, "abc")
-        environments: list[dict[str, str]] = [
-            {},
-            {KEYS: str(directory), "RAFTWORK_KEY": str(honest)},
-        ]
+        keys = {KEYS: str(directory), "RAFTWORK_KEY": str(honest)}
+        sides = dict(zip(SIDES, ({}, keys), strict=True))
         tree = working_tree(directory)
-        for number, sides in enumerate(order(rounds), 1):
-            for side in sides:
-                found = measure(tree, directory, only, consensus, seconds, environments[side])
-                values[side].append(found)
-                told = "  ".join(f"{name} {each['value']:,.4g}" for name, each in found.items())
-                print(f"round {number}  {SIDES[side]:<9}  {told}", file=sys.stderr, flush=True)
-    return [
-        compare(
-            name,
-            "ms, p50" if name == "one-in-flight" else "tasks/s",
-            *([figures[name]["value"] for figures in side] for side in values),
-            less_is_better=name == "one-in-flight",
-        )
-        for name in only
-    ]
+        return in_turn(tree, directory, sides, only, rounds, consensus, seconds)
 
 
 def main(arguments: Sequence[str] = ()) -> Figures:

@@ -49,6 +49,11 @@ def inflate(size: int) -> bytes:
     return bytes(size)
 
 
+@app.task(name="bench.fail")
+def fail(what: str) -> None:
+    raise ValueError(f"no such customer: {what}")
+
+
 @app.task(name="bench.mark")
 def mark(path: str, seconds: float) -> None:
     """Write when and where the code starts, then take a while."""
@@ -78,6 +83,14 @@ def spin(seconds: float) -> list[object]:
     while time.thread_time() < until:
         pass
     return [began, time.time(), current().worker]
+
+
+@app.task(name="bench.until_cancelled")
+def until_cancelled() -> float:
+    """Wait to be asked to end; gives when it was, s since 1970."""
+    while not current().cancelled:
+        time.sleep(0.0005)
+    return time.time()
 
 
 @app.task(name="bench.note")

@@ -101,6 +101,11 @@ def new_key(
     return Key(name, frozenset(roles), tuple(queues), encoded(public), secret, brokers or {})
 
 
+def handed_key(name: str, secret: bytes) -> Key:
+    """The key of that secret, which another process made and handed to this one."""
+    return Key(name, frozenset({Role.READER}), (), _public_of(secret), secret, {})
+
+
 def check_name(name: str) -> str:
     """The name. Raises ValueError unless it can be one."""
     if not name or len(name.encode()) > NAME_BYTES_MAX or not name.isprintable() or " " in name:
@@ -164,6 +169,20 @@ def read_key(path: str | os.PathLike[str]) -> Key:
         raise KeyRefused(f"the key {where} is no TOML: {_where_only(error)}") from None
     except ValueError as error:
         raise KeyRefused(f"the key {where}: {error}") from None
+
+
+def renewed(key: Key) -> Key:
+    """The key as its file has it by now; the same one where that says nothing else.
+
+    What cannot be read then, or is not there, changes nothing: it may be about to be replaced.
+    """
+    if not key.file:
+        return key
+    try:
+        found = read_key(key.file)
+    except KeyRefused:
+        return key
+    return key if found == key else found
 
 
 def is_key_file(path: str) -> bool:

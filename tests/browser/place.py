@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -140,16 +140,17 @@ def proxied(target: str, prefix: str) -> Iterator[str]:
             }
             asked = urllib.request.Request(target + self.path.removeprefix(prefix), body, kept)
             try:
-                with urllib.request.urlopen(asked, timeout=30) as answer:
-                    status, headers, content = answer.status, answer.headers, answer.read()
+                answer = urllib.request.urlopen(asked, timeout=30)
             except urllib.error.HTTPError as error:
-                status, headers, content = error.code, error.headers, error.read()
-            self.send_response(status)
-            for name, value in headers.items():
-                if name.lower() not in ("connection", "transfer-encoding"):
-                    self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
+                answer = error
+            with answer, suppress(OSError):  # the browser may have gone
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    if name.lower() not in ("connection", "transfer-encoding"):
+                        self.send_header(name, value)
+                self.end_headers()
+                while content := answer.read1():
+                    self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             del format, args

@@ -3,7 +3,17 @@
 from collections import Counter
 from pathlib import Path
 
-from raftwork.chaos.history import Cancelled, Counted, Ended, Existing, Given, Kept, Wanted, read
+from raftwork.chaos.history import (
+    Called,
+    Cancelled,
+    Counted,
+    Ended,
+    Existing,
+    Given,
+    Kept,
+    Wanted,
+    read,
+)
 from raftwork.chaos.nemesis import Fault
 from raftwork.chaos.processes import Brokers
 from tests.chaos.conftest import under_load, wait_until
@@ -11,8 +21,8 @@ from tests.chaos.conftest import under_load, wait_until
 #: So often at least.
 OFTEN = 3
 ALL = (
-    *("delay", "ordered", "unique", "limits", "inputs", "fails"),
-    *("Existing", "Cancelled", "Kept", "Given", "Counted"),
+    *("delay", "ordered", "unique", "limits", "inputs", "everywhere", "fails"),
+    *("Existing", "Cancelled", "Kept", "Given", "Called", "Counted"),
 )
 
 
@@ -23,7 +33,7 @@ def _seen(directory: Path) -> Counter[str]:
         match event:
             case Wanted():
                 counts[event.option] += 1
-            case Existing() | Cancelled() | Kept() | Given() | Counted():
+            case Existing() | Cancelled() | Kept() | Given() | Called() | Counted():
                 counts[type(event).__name__] += 1
             case Ended():
                 counts[event.state] += 1

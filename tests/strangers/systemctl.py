@@ -110,10 +110,20 @@ def tell(name: str, number: int) -> None:
 
 
 def stop(name: str) -> None:
-    if state(name, "main").exists():
-        state(name, "stop").touch()
-        tell(name, signal.SIGTERM)
-        until(lambda: state(name, "over").exists(), f"{name} stops")
+    if not state(name, "main").exists():
+        return
+    state(name, "stop").touch()
+    told = ""
+
+    def over() -> bool:
+        nonlocal told
+        now = state(name, "main").read_text() if state(name, "main").exists() else told
+        if now != told:  # else one that is started again just now would never be told
+            told = now
+            tell(name, signal.SIGTERM)
+        return state(name, "over").exists()
+
+    until(over, f"{name} stops")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import json
 import signal
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from raftwork.testing.processes import free_addresses
@@ -11,14 +12,19 @@ from tests.strangers.place import Place
 
 
 def _ask(address: str, path: str) -> tuple[int, dict[str, Any]]:
-    """The status, and the document; 0 if nobody answers."""
+    """The status, and the document; 0 if nobody answers, or ends in the middle of it."""
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+        return _answer(f"http://{address}{path}")
+    except (OSError, HTTPException):
+        return 0, {}
+
+
+def _answer(url: str) -> tuple[int, dict[str, Any]]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
-    except OSError:
-        return 0, {}
 
 
 def _pid_of_http(place: Place, name: str) -> str:
@@ -30,6 +36,7 @@ def test_probes_follow_what_happens_to_a_cluster(place: Place) -> None:
     place.sh("for name in a b c; do raftwork keys new $name --role peer; done")
     place.sh("for name in a b c; do raftwork keys allow $name.key; done")
     place.sh("raftwork keys new ops --role admin && raftwork keys allow ops.key")
+    place.sh("raftwork keys new w --role worker && raftwork keys allow w.key")
     place.env["RAFTWORK_KEY"] = "ops.key"
     keyed = "--access access.toml --key"
     a = place.broker("a", f"{keyed} a.key --http {http}")
@@ -52,6 +59,8 @@ def test_probes_follow_what_happens_to_a_cluster(place: Place) -> None:
     assert refused.code == 1
     assert "c does not answer" in refused.err
     assert "c of 3 brokers do not answer" in place.sh("raftwork doctor").out
+    if place.consensus == "raft":  # which is none of a worker's business
+        _a_worker_answers_too(place)
     before = _pid_of_http(place, "a")
     assert place.sh(f"kill -9 {before}").code == 0
     place.wait_until(lambda: _ask(http, "/livez")[0] == 200, "it was started again")
@@ -62,3 +71,19 @@ def test_probes_follow_what_happens_to_a_cluster(place: Place) -> None:
     assert _ask(http, "/livez")[0] == 200
     a.signal(signal.SIGKILL)
     place.wait_until(lambda: _ask(http, "/livez")[0] == 0, "it ended with its broker")
+
+
+def _a_worker_answers_too(place: Place) -> None:
+    """It is ready once a leader has it; its child comes back; it ends with the worker."""
+    http = next(each for each in free_addresses(9) if each not in place.mapping)
+    place.write("tasks.py", "from raftwork import App\n\napp = App()\n")
+    worker = place.start(f"raftwork worker tasks:app --name w1 --key w.key --http {http}", "w1")
+    place.wait_until(lambda: _ask(http, "/readyz")[0] == 200, "a leader has taken it on")
+    child = place.sh(f"pgrep -P {worker.pid} -f worker_server").out.strip()
+    assert place.sh(f"kill -9 {child}").code == 0
+    place.wait_until(lambda: _ask(http, "/livez")[0] == 200, "it was started again")
+    assert "nothing answers HTTP" in worker.text
+    page = place.sh(f"curl -s http://{http}/metrics").out
+    assert 'raftwork_worker_connected{worker="w1"} 1.0' in page
+    worker.signal(signal.SIGKILL)
+    place.wait_until(lambda: _ask(http, "/livez")[0] == 0, "it ended with its worker")

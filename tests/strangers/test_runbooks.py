@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -108,8 +109,10 @@ class Machine:
         )
 
     def close(self) -> None:
-        self.place.sh("systemctl stop '*'", within=120)
-        self.place.close()
+        try:
+            self.place.sh("systemctl stop '*'", within=120)
+        finally:
+            self.place.close()
 
 
 class Load:
@@ -121,7 +124,7 @@ class Load:
         self._runs: list[tuple[Run[object], int]] = []
         self._error: BaseException | None = None
         self.refused = ""
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -141,12 +144,15 @@ class Load:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "an enqueue takes twice as long as it may"
         with self.app:
             if kind is None:
                 assert self._error is None, self._error
                 assert self._runs
-                assert [run.result(60) for run, _ in self._runs] == [v for _, v in self._runs]
+                within = time.monotonic() + 60  # all of them, not each
+                values = [run.result(max(0.1, within - time.monotonic())) for run, _ in self._runs]
+                assert values == [value for _, value in self._runs]
 
 
 @pytest.fixture
@@ -158,10 +164,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     try:
         yield made
         print(made.logs())
-        made.close()
     finally:
-        if mounted:
-            subprocess.run(["umount", "-l", made.directory / "var/lib/raftwork"], check=True)
+        try:
+            made.close()
+        finally:
+            if mounted:
+                where = made.directory / "var/lib/raftwork"
+                subprocess.run(["umount", "-l", where], check=True, timeout=60)
 
 
 def _mount(directory: Path) -> bool:
@@ -169,8 +178,8 @@ def _mount(directory: Path) -> bool:
     image, where = directory / "disk", directory / "var/lib/raftwork"
     with image.open("wb") as file:
         file.truncate(DISK_BYTES)
-    with suppress(OSError, subprocess.CalledProcessError):
-        quiet = {"check": True, "capture_output": True}
+    with suppress(OSError, subprocess.SubprocessError):
+        quiet = {"check": True, "capture_output": True, "timeout": 60}
         subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], **quiet)  # type: ignore[call-overload]
         subprocess.run(["mount", "-o", "loop", image, where], **quiet)  # type: ignore[call-overload]
         return True

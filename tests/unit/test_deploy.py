@@ -45,6 +45,24 @@ def test_systemd_understands_every_line_of_a_unit(unit: Path, tmp_path: Path) ->
     assert ours == [], done.stderr
 
 
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool here")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "config", "deploy/prometheus/prometheus.yml"),
+        ("test", "rules", "tests/prometheus/alerts.yml"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_prometheus_takes_the_rules_and_the_alerts_fire_when_they_should(
+    arguments: tuple[str, ...],
+) -> None:
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=DEPLOY.parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("file", OTHERS, ids=lambda each: each.name)
 def test_a_container_has_options_that_there_are(file: Path) -> None:
     lines = [line for line in file.read_text().splitlines() if not line.lstrip().startswith("#")]

@@ -2,12 +2,25 @@
 
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from raftwork.errors import KeyRefused
-from raftwork.keys import Key, Role, decoded, encoded, is_key_file, new_key, read_key, write_key
+from raftwork.keys import (
+    Key,
+    Role,
+    decoded,
+    encoded,
+    is_key_file,
+    new_key,
+    read_key,
+    read_secrets,
+    renewed,
+    replace_key,
+    write_key,
+)
 
 PUBLIC = encoded(b"p" * 32)
 
@@ -108,10 +121,76 @@ def test_what_is_wrong_is_said(tmp_path: Path, field: str, value: str, why: str)
         read_key(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('name = "mailer"\n', "", "name is missing"),
+        ('name = "mailer"', 'label = "mailer"', "a field that no key has; the fields are brokers"),
+        ("[brokers]", "brokers = 3\n[other]", "a field that no key has"),
+        ('name = "mailer"', 'name = "mailer', "no TOML: see line 2, column"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_said(tmp_path: Path, old: str, new: str, why: str) -> None:
+    _, path = made(tmp_path)
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    with pytest.raises(KeyRefused, match=why):
+        read_key(path)
+
+
+def test_of_another_keys_public_half_it_is_said(tmp_path: Path) -> None:
+    key, path = made(tmp_path)
+    path.write_text(path.read_text().replace(key.public, PUBLIC))
+    with pytest.raises(KeyRefused, match="is not that of its secret one; make a new key"):
+        read_key(path)
+    text = path.read_text().partition("[brokers]")[0]
+    path.write_text(f"{text.replace(PUBLIC, key.public)}brokers = 3\n")
+    with pytest.raises(KeyRefused, match=r"brokers must be a table, \[brokers\]"):
+        read_key(path)
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none"):
-        with pytest.raises(KeyRefused, match=str(path)):
-            read_key(path)
+    with pytest.raises(KeyRefused, match=f"the key {tmp_path} cannot be read: Is a directory"):
+        read_key(tmp_path)
+    with pytest.raises(KeyRefused, match=f"the key {tmp_path}/none cannot be read: No such file"):
+        read_key(tmp_path / "none")
+    with pytest.raises(KeyRefused, match="the key /dev/null is no regular file"):
+        read_key("/dev/null")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    (tmp_path / "binary").chmod(0o600)
+    with pytest.raises(KeyRefused, match="is no text in UTF-8"):
+        read_key(tmp_path / "binary")
+
+
+def test_keys_for_contents_that_cannot_be_used_are_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "secrets"
+    for text, why in (
+        (b"", "has no key: raftwork keys secret prints one"),
+        (b"short\n", "a key must be 32 bytes in base64, 44 characters, one a line"),
+        (b"\xff", "cannot be read: it is no text in UTF-8"),
+    ):
+        path.write_bytes(text)
+        path.chmod(0o600)
+        with pytest.raises(KeyRefused, match=why):
+            read_secrets(str(path))
+    with pytest.raises(KeyRefused, match="cannot be read: No such file"):
+        read_secrets(str(tmp_path / "none"))
+
+
+def test_what_a_file_says_by_now_is_what_is_used_and_what_cannot_be_read_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    _, path = made(tmp_path)
+    key = read_key(path)
+    assert renewed(key) is key
+    replace_key(other := new_key("mailer", [Role.ADMIN]), str(path))
+    assert renewed(key) == replace(other, file=str(path))
+    path.write_text("nonsense")
+    assert renewed(key) is key
+    path.unlink()
+    assert renewed(key) is key
+    assert renewed(other) is other, "it is in no file"
 
 
 def test_a_key_has_one_way_to_be_written() -> None:

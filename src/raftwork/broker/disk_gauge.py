@@ -47,6 +47,8 @@ class DiskGauge:
         self._size, self._tell, self._free = size, tell, free
         self._at: int | None = None
         self._stage = Stage.ENOUGH
+        #: Whether the file system can keep ballast.
+        self._keeps = True
 
     def tend(self, now: int) -> None:
         """Look, if it is time."""
@@ -61,8 +63,8 @@ class DiskGauge:
         if stage is not self._stage:
             self._stage = stage
             self._tell(self._event(stage, free))
-        if free >= 2 * (self._reserve + BALLAST_BYTES):
-            keep_ballast(self._data)
+        if self._keeps and free >= 2 * (self._reserve + BALLAST_BYTES):
+            self._keeps = keep_ballast(self._data)
 
     def _scarce(self) -> int:
         return max(2 * self._reserve, self._size())

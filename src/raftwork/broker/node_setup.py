@@ -82,6 +82,8 @@ class Setup:
     send_peer: Callable[[str, bytes], None]
     #: Connects our DEALER to the named broker to another address.
     dial: Callable[[str, str], None] = lambda _name, _address: None
+    #: A monotonic clock in us, of which nothing that is promised depends.
+    clock_us: Callable[[], int] = lambda: 0
     #: Records what happens, for people, with the epoch that this broker is in.
     tell: Callable[[int, Event], None] = lambda _epoch, _event: None
     #: What this broker counts of itself, for whoever asks.
@@ -96,6 +98,10 @@ class Setup:
     disk: DiskSpace = field(default_factory=DiskSpace)
     #: The digest of the list of keys that it lets in now; empty without keys.
     access: Callable[[], str] = str
+    #: The public key of the process that answers HTTP beside this broker; empty without keys.
+    http_key: str = ""
+    #: Takes the same of another broker.
+    tell_http: Callable[[str, str], None] = lambda _broker, _public: None
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
     #: Called with what failed and its error, whenever one was contained (containment.py).

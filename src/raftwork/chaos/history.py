@@ -152,7 +152,10 @@ class Kept(NamedTuple):
 
 
 class Given(NamedTuple):
-    """The code of a flow's body was given the value that `source` returned under `source_token`."""
+    """The code of a flow's body was given the value that `source` returned under `source_token`.
+
+    The token is -1 where a failure stands for the value.
+    """
 
     at: float
     worker: str
@@ -160,6 +163,17 @@ class Given(NamedTuple):
     token: int
     source: str
     source_token: int
+
+
+class Called(NamedTuple):
+    """A call of the broadcast `task` began: in this place, from 0 on, of `calls`."""
+
+    at: float
+    worker: str
+    task: str
+    token: int
+    place: int
+    calls: int
 
 
 class Counted(NamedTuple):
@@ -203,6 +217,7 @@ Event = (
     | Found
     | Kept
     | Given
+    | Called
     | Finished
     | Counted
     | Struck

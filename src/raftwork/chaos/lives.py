@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from raftwork.chaos.history import (
     AUDIT,
     Asked,
+    Called,
     Cancelled,
     Cancelling,
     Counted,
@@ -50,6 +51,7 @@ class Life:
     found: dict[int, int] = field(default_factory=dict)  # checkpoints, by token
     kept: dict[int, int] = field(default_factory=dict)
     given: list[Given] = field(default_factory=list)
+    called: list[Called] = field(default_factory=list)
     failures: int | None = None
 
     @property
@@ -111,7 +113,7 @@ def record(history: Iterable[Event]) -> Record:
                 struck.append(event)
             case Limited():
                 limits[event.limit] = event
-            case Started() | Finished() | Found() | Kept() | Given():
+            case Started() | Finished() | Found() | Kept() | Given() | Called():
                 _ran(lives[event.task], event)
             case Asked() | Wanted() | Stored() | Existing() | Refused() | Cancelling():
                 _asked(lives[event.task], event)
@@ -152,7 +154,7 @@ def _told(life: Life, event: Cancelled | Ended | Looked | Counted) -> None:
             life.failures = event.failures
 
 
-def _ran(life: Life, event: Started | Finished | Found | Kept | Given) -> None:
+def _ran(life: Life, event: Started | Finished | Found | Kept | Given | Called) -> None:
     match event:
         case Started():
             life.starts.append(event)
@@ -164,6 +166,8 @@ def _ran(life: Life, event: Started | Finished | Found | Kept | Given) -> None:
             life.kept[event.token] = event.value
         case Given():
             life.given.append(event)
+        case Called():
+            life.called.append(event)
 
 
 def _first(known: float | None, at: float) -> float:

@@ -7,7 +7,18 @@ from random import Random
 from typing import Any, NamedTuple
 
 from raftwork.chaos.limits import LIMITS, limit_name
-from raftwork.chaos.tasks import QUEUE, climb, fail, gather, listen, reject, stumble, work
+from raftwork.chaos.tasks import (
+    QUEUE,
+    call,
+    climb,
+    fail,
+    gather,
+    listen,
+    reject,
+    stumble,
+    tally,
+    work,
+)
 from raftwork.client.app import App
 from raftwork.client.canvas import Canvas, chord
 from raftwork.client.options import OptionFields
@@ -41,6 +52,8 @@ class Batch:
     cancel_after: float | None = None
     #: Each is a chord of so many tasks and a body.
     members: int = 0
+    #: Each is a call on every worker and a body.
+    everywhere: bool = False
 
     @property
     def once(self) -> bool:
@@ -56,8 +69,17 @@ class Batch:
         """Those of what is before the body of the chord of this id."""
         return [f"{flow}/{at}" for at in range(1, self.members + 1)]
 
-    def chord(self, app: App, number: int, rng: Random, journals: str) -> Canvas:
-        """The chord that stands for one of its tasks."""
+    @property
+    def is_of_flows(self) -> bool:
+        """Whether a flow stands for each of its tasks."""
+        return self.members > 0 or self.everywhere
+
+    def flow(self, app: App, number: int, rng: Random, journals: str) -> Canvas:
+        """What stands for one of its tasks: its body returns what that would return."""
+        if self.everywhere:
+            everywhere = app.named(call.name, queue=QUEUE).broadcast(self.sleep(rng), journals)
+            after = app.named(tally.name, queue=QUEUE).s(number, self.sleep(rng), journals)
+            return chord([everywhere], after, on_error="continue")
         member, body = (app.named(name, queue=QUEUE) for name in (work.name, gather.name))
         calls = [member.s(number, self.sleep(rng), journals) for _ in range(self.members)]
         return chord(calls, body.s(number, self.sleep(rng), journals))
@@ -137,6 +159,10 @@ def _joined(rng: Random, _client: str) -> Batch:
     return Batch(members=members, wanted={"inputs": str(members)})
 
 
+def _everywhere(_rng: Random, _client: str) -> Batch:
+    return Batch(everywhere=True, wanted={"everywhere": "1"})
+
+
 class Kind(NamedTuple):
     """A kind of batches, of which so many in a hundred are."""
 
@@ -146,9 +172,10 @@ class Kind(NamedTuple):
 
 ORDINARY: tuple[Kind, ...] = (Kind(90, _plain), Kind(10, _once))
 MIX: tuple[Kind, ...] = (
-    Kind(43, _plain),
+    Kind(42, _plain),
     Kind(10, _once),
     Kind(3, _joined),
+    Kind(1, _everywhere),
     Kind(8, _urgent),
     Kind(8, _later),
     Kind(7, _ordered),

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from raftwork import App, Reject, Resume, current
-from raftwork.chaos.history import Finished, Found, Given, Journal, Kept, Started, now
+from raftwork import App, Failure, Reject, Resume, current
+from raftwork.chaos.history import Called, Finished, Found, Given, Journal, Kept, Started, now
 
 #: The queue of a trial's tasks: on a running cluster no other worker takes them.
 QUEUE = "chaos"
@@ -96,11 +97,42 @@ def gather(values: list[list[int]], number: int, milliseconds: int, journals: st
     return [number, run.token]
 
 
+@app.task(name="chaos.call", queue=QUEUE)
+def call(milliseconds: int, journals: str) -> list[int]:
+    """One of a broadcast; it returns which one, and under which token it ran."""
+    run = current()
+    index, count = run.shard or (-1, 0)
+    called = Called(now(), run.worker, run.flow or run.id, run.token, index, count)
+    _own_journal(journals).write(called)
+    time.sleep(milliseconds / 1000)
+    return [index, run.token]
+
+
+@app.task(name="chaos.tally", queue=QUEUE)
+def tally(values: list[Any], number: int, milliseconds: int, journals: str) -> list[int]:
+    """As `gather`, after a broadcast of `call`, whatever has come of that."""
+    run = current()
+    flow = run.flow or run.id
+    with _recorded(journals, flow) as journal:
+        (calls,) = values
+        for at, value in enumerate(calls):
+            index, token = (at, -1) if isinstance(value, Failure) else value
+            source = call_id(flow, index)
+            journal.write(Given(now(), run.worker, flow, run.token, source, token))
+        time.sleep(milliseconds / 1000)
+    return [number, run.token]
+
+
+def call_id(flow: str, index: int) -> str:
+    """The id of the call of this index, from 0 on, in the broadcast that a flow begins with."""
+    return f"{flow}/1.{index + 1}"
+
+
 @contextmanager
 def _recorded(journals: str, task: str | None = None) -> Iterator[Journal]:
     run = current()
     task = task or run.id
-    journal = _journal(Path(journals) / f"runs-{os.getpid()}")
+    journal = _own_journal(journals)
     journal.write(Started(now(), run.worker, task, run.token, run.attempt))
     try:
         yield journal
@@ -108,7 +140,11 @@ def _recorded(journals: str, task: str | None = None) -> Iterator[Journal]:
         journal.write(Finished(now(), run.worker, task, run.token))
 
 
+def _own_journal(journals: str) -> Journal:
+    # By pid, because children are forked from a process that may have one open.
+    return _journal(Path(journals) / f"runs-{os.getpid()}")
+
+
 @lru_cache(maxsize=1)
 def _journal(path: Path) -> Journal:
-    # By pid, because children are forked from a process that may have one open.
     return Journal(path)

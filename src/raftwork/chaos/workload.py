@@ -135,9 +135,9 @@ class Client:
         self, numbers: list[int], ids: list[str], batch: Batch
     ) -> Callable[[], Awaitable[Sequence[Run[Any]]]]:
         """What enqueues them: each time it is called the same, so they enter once."""
-        if batch.members:
-            chords = [batch.chord(self._app, n, self._rng, self._journals) for n in numbers]
-            return partial(_submitted, chords, ids)
+        if batch.is_of_flows:
+            flows = [batch.flow(self._app, n, self._rng, self._journals) for n in numbers]
+            return partial(_submitted, flows, ids)
         calls = [(number, batch.sleep(self._rng), self._journals) for number in numbers]
         return partial(batch.task(self._app).aenqueue_many, calls, ids=ids)
 
@@ -210,9 +210,9 @@ class Client:
         self._journal.write(Looked(now(), self._name, task, asked, state))
 
 
-async def _submitted(chords: Sequence[Canvas], ids: Sequence[str]) -> list[Run[Any]]:
+async def _submitted(flows: Sequence[Canvas], ids: Sequence[str]) -> list[Run[Any]]:
     """Flows, one after the other; one that is there already is there once."""
-    return [(await made.aenqueue(id_)).run for made, id_ in zip(chords, ids, strict=True)]
+    return [(await made.aenqueue(id_)).run for made, id_ in zip(flows, ids, strict=True)]
 
 
 def ended(client: str, task: str, error: RaftworkError | TimeoutError) -> Ended:

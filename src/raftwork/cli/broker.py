@@ -1,14 +1,12 @@
 """`raftwork broker`: one replica of a cluster."""
 
 import dataclasses
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 import click
 
 from raftwork import logs
-from raftwork.addresses import parse_address
 from raftwork.broker.options import (
     CONSENSUS,
     DISK_RESERVE_BYTES,
@@ -21,6 +19,7 @@ from raftwork.broker.options import (
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.cli.assertions_required import require_assertions
 from raftwork.cli.configuration import PAIRS, SIZE, Configured, checked, config_options
+from raftwork.cli.listening import check_http, check_listen
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 from raftwork.cli.signals import leave_when_told, put_off_hangup
 from raftwork.cli.values import Seconds, parse_size, read_key_file
@@ -56,28 +55,11 @@ def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[st
         raise click.BadParameter(str(error), ctx, option) from None
 
 
-def _listen(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        parse_address(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, option) from None
-    return value
-
-
 def _bytes(ctx: click.Context, option: click.Parameter, value: str) -> int:
     try:
         return parse_size(value) if value != "0" else 0
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, option) from None
-
-
-def _http(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    checked = _listen(ctx, option, value)
-    if checked is not None and find_spec("uvicorn") is None:
-        raise click.BadParameter("needs more: pip install 'raftwork[web]'", ctx, option)
-    return checked
 
 
 def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
@@ -107,13 +89,13 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
 @click.option(
     "--listen",
     metavar="HOST:PORT",
-    callback=_listen,
+    callback=check_listen,
     help="Where to listen, such as 0.0.0.0:7701 (default: the address in --cluster).",
 )
 @click.option(
     "--http",
     metavar="HOST:PORT",
-    callback=_http,
+    callback=check_http,
     help="Have a child process serve health, metrics and the dashboard there: raftwork[web].",
 )
 @click.option(

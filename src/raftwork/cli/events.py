@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -11,13 +9,11 @@ import click
 from raftwork.cli.cluster import Cluster, asks
 from raftwork.cli.output import err, out
 from raftwork.cli.values import print_json
-from raftwork.client.events import GAP, NOW, Event, Events
+from raftwork.client.events import GAP, NOW, Event, Events, event_document
 from raftwork.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_FIELDS = tuple(field.name for field in fields(Event))
 
 
 @click.command("events")
@@ -80,13 +76,7 @@ def _show(events: Events, show: Callable[[Event], None]) -> None:
 
 
 def _print_json(event: Event) -> None:
-    print_json({name: _plain(getattr(event, name)) for name in _FIELDS})
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds")
-    return value.total_seconds() if isinstance(value, timedelta) else value
+    print_json(event_document(event))
 
 
 def _print(event: Event) -> None:

@@ -114,9 +114,9 @@ def command(
 ) -> None:
     """Print manifests of a cluster with keys for Kubernetes.
 
-    A headless Service, a PodDisruptionBudget and a StatefulSet of brokers, and a Deployment of
-    workers. The Secret needs access.toml, a key file for each broker (NAME-0.key, …), worker.key,
-    and ops.key, with which a broker asks whether it may be stopped.
+    A headless Service, a PodDisruptionBudget, a NetworkPolicy and a StatefulSet of brokers, and a
+    Deployment of workers. The Secret needs access.toml, a key file for each broker (NAME-0.key, …),
+    worker.key, and reader.key, with which a broker's pod asks whether it may be stopped.
 
     \b
     Example:
@@ -152,7 +152,7 @@ def _manifest(which: str, values: dict[str, str]) -> str:
 def _secrets(directory: Path, names: list[str]) -> str:
     """The files, as `data` of a Secret has them. Raises UsageError for one that is not there."""
     lines = []
-    for file in ("access.toml", *(f"{each}.key" for each in (*names, "worker", "ops"))):
+    for file in ("access.toml", *(f"{each}.key" for each in (*names, "worker", "reader"))):
         path = directory / file
         if not path.is_file():
             raise click.UsageError(f"there is no {file} in {directory}; see raftwork keys new")

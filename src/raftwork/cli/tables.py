@@ -71,7 +71,7 @@ class _Plan(NamedTuple):
 
     def line(self, cells: Sequence[str]) -> str:
         parts = [
-            _padded(cells[at], self.widths[at], right=column.right)
+            padded(cells[at], self.widths[at], right=column.right)
             for at, column in enumerate(self.columns)
             if at in self.widths
         ]
@@ -80,7 +80,7 @@ class _Plan(NamedTuple):
     def lines(self, row: Sequence[str]) -> Iterator[str]:
         cells, below = list(row), []
         for at, column in enumerate(self.columns):
-            if _cells(row[at]) <= self.widths.get(at, 0):
+            if cells_of(row[at]) <= self.widths.get(at, 0):
                 continue
             cells[at] = ""
             if at and column.overflow is not Overflow.LEFT_OUT:
@@ -104,7 +104,7 @@ def _fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -
         if wanted + _GAP > left and column.overflow is not Overflow.LEFT_OUT:
             # The long ones go below, which is no reason that the short ones should.
             wanted = _width_of(column, cells, min(width // 3, left - _GAP))
-        if any(0 < _cells(cell) <= wanted for cell in cells) and wanted + _GAP <= left:
+        if any(0 < cells_of(cell) <= wanted for cell in cells) and wanted + _GAP <= left:
             widths[at] = wanted
             left -= wanted + _GAP
     return _Plan(columns, widths, width)
@@ -116,14 +116,14 @@ def _flow(parts: list[tuple[Column, str]], width: int) -> Iterator[str]:
     for column, value in parts:
         named = column.title and column.overflow is not Overflow.CLIPPED
         part = f"{column.title}: {value}" if named else value
-        left = room - (_cells(line) + _GAP if line else 0)
-        if column.overflow is Overflow.CLIPPED and _cells(part) > left and left >= _CLIP_LEAST:
-            part = _clipped(part, left)
-        if line and _cells(part) > left:
+        left = room - (cells_of(line) + _GAP if line else 0)
+        if column.overflow is Overflow.CLIPPED and cells_of(part) > left and left >= _CLIP_LEAST:
+            part = clipped(part, left)
+        if line and cells_of(part) > left:
             yield " " * _INDENT + line
             line = ""
         if column.overflow is Overflow.CLIPPED:
-            part = _clipped(part, room)
+            part = clipped(part, room)
         if column.overflow is Overflow.WRAPPED and not line:
             *before, part = _wrapped(part, room)
             yield from (" " * _INDENT + wrapped for wrapped in before)
@@ -136,32 +136,34 @@ def _wrapped(text: str, room: int) -> list[str]:
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if lines[-1] and _cells(longer) > room:
+        if lines[-1] and cells_of(longer) > room:
             lines.append(word)
         else:
             lines[-1] = longer
     return lines
 
 
-def _clipped(text: str, room: int) -> str:
+def clipped(text: str, room: int) -> str:
+    """As much of a text as a terminal has room for, with an ellipsis if that is not all."""
     from rich.cells import set_cell_size
 
-    return text if _cells(text) <= room else set_cell_size(text, max(room - 1, 0)).rstrip() + "…"
+    return text if cells_of(text) <= room else set_cell_size(text, max(room - 1, 0)).rstrip() + "…"
 
 
-def _padded(text: str, width: int, *, right: bool) -> str:
-    padding = " " * (width - _cells(text))
+def padded(text: str, width: int, *, right: bool) -> str:
+    """With spaces, as wide as that: the text at the left, or at the right."""
+    padding = " " * (width - cells_of(text))
     return padding + text if right else text + padding
 
 
 def _width_of(column: Column, cells: Sequence[str], most: int | None = None) -> int:
     """Of the widest cell, or the widest of no more than `most`; at least the title's."""
-    widths = map(_cells, cells)
+    widths = map(cells_of, cells)
     fitting = [width for width in widths if most is None or width <= most]
-    return max(_cells(column.title), *fitting, 0)
+    return max(cells_of(column.title), *fitting, 0)
 
 
-def _cells(text: str) -> int:
+def cells_of(text: str) -> int:
     """How wide a terminal shows it: some characters take two columns, some none."""
     if text.isascii():
         return len(text)

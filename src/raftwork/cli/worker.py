@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 from click.core import ParameterSource
@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from raftwork.cli.assertions_required import require_assertions
 from raftwork.cli.configuration import NAMES, SIZE, Configured, checked, config_options
 from raftwork.cli.container_init import divide_process_one
+from raftwork.cli.listening import check_http
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 from raftwork.cli.signals import leave_when_told
 from raftwork.cli.values import Seconds, check_addresses, parse_size, read_key_file, usage
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 
     from raftwork import App
     from raftwork.features.schedule_records import DeclareSchedules
+
+
+class _AsGiven(TypedDict):
+    """Options that go to `run_worker` as they are."""
+
+    concurrency: int | None
+    pool: str
+    queues: list[str]
+    grace: float | None
+    capture_output: bool
+    http: str | None
+    name: str | None
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -140,6 +153,17 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     is_flag=True,
     help="Let executors have any function called here, pickled ones among them.",
 )
+@click.option(
+    "--capture-output",
+    is_flag=True,
+    help="Have what tasks print written as lines of the log, which name the task.",
+)
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    callback=check_http,
+    help="Have a child process serve health and metrics there: raftwork[web].",
+)
 @click.option("--name", callback=_name, help="Shown in `raftwork status` (default: HOST-PID).")
 @config_options
 @logging_options
@@ -147,15 +171,11 @@ def command(
     app: str,
     brokers: str | None,
     key: Key | None,
-    concurrency: int | None,
-    pool: str,
     executor: str | None,
-    queues: list[str],
     max_tasks_per_child: int | None,
     max_memory_per_child: int,
-    grace: float | None,
     pickle: bool,
-    name: str | None,
+    **as_given: Unpack[_AsGiven],
 ) -> None:
     """Run the tasks of an App.
 
@@ -172,37 +192,24 @@ def command(
       raftwork worker tasks:app --concurrency 8 --queues default,mail
     """
     require_assertions()
-    _check_pool(pool, executor, recycling := (max_tasks_per_child or 0, max_memory_per_child))
+    recycling = max_tasks_per_child or 0, max_memory_per_child
+    _check_pool(as_given["pool"], executor, recycling, capture=as_given["capture_output"])
     shown: dict[str, object] = {
+        **as_given,
         "app": app,
         "brokers": broker_addresses(brokers),
         "key": key and key.file,
-        "concurrency": concurrency or "one per usable CPU",
-        "pool": pool,
+        "concurrency": as_given["concurrency"] or "one per usable CPU",
         "executor": executor,
-        "queues": queues,
         "max_tasks_per_child": max_tasks_per_child,
         "max_memory_per_child": max_memory_per_child or None,
-        "grace": grace,
         "pickle": pickle,
-        "name": name or "HOST-PID",
+        "name": as_given["name"] or "HOST-PID",
     }
     if checked(shown | logging_values()):
         return
     _begin()
-    raise SystemExit(
-        _run(
-            *(app, brokers, key),
-            concurrency=concurrency,
-            pool=pool,
-            executor=executor,
-            queues=queues,
-            recycling=recycling,
-            grace=grace,
-            pickle=pickle,
-            name=name,
-        )
-    )
+    raise SystemExit(_run(app, brokers, key, executor, recycling, pickles=pickle, **as_given))
 
 
 def _begin() -> None:
@@ -211,9 +218,13 @@ def _begin() -> None:
     start_logging()
 
 
-def _check_pool(pool: str, executor: str | None, recycling: tuple[int, int]) -> None:
+def _check_pool(
+    pool: str, executor: str | None, recycling: tuple[int, int], *, capture: bool
+) -> None:
     if pool != "process" and any(recycling):
         raise click.UsageError("only the process pool has children to replace")
+    if pool != "process" and capture:
+        raise click.UsageError("--capture-output goes with --pool process: others share one output")
     if (pool == "executor") != (executor is not None):
         raise click.UsageError("--pool executor and --executor MODULE:FUNCTION go together")
 
@@ -222,15 +233,11 @@ def _run(
     target: str,
     brokers: str | None,
     key: Key | None,
-    *,
-    concurrency: int | None,
-    pool: str,
     executor: str | None,
-    queues: list[str],
     recycling: tuple[int, int],
-    grace: float | None,
-    pickle: bool,
-    name: str | None,
+    *,
+    pickles: bool,
+    **as_given: Unpack[_AsGiven],
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
@@ -259,19 +266,15 @@ def _run(
     code = run_worker(
         app.tasks,
         brokers=addresses,
-        concurrency=concurrency,
-        pool=pool,
-        queues=queues,
-        name=name,
         app_target=target,
         recycling=Recycling(*recycling),
         hooks=app.hooks if isinstance(app, App) else None,
-        grace=grace,
         key=key or getattr(app, "key", None),
         codec=getattr(app, "codec", None),
-        pickles=pickle,
+        pickles=pickles,
         engine=engine,
         declared=_declared(app, target) if isinstance(app, App) else (),
+        **as_given,
     )
     let_go()
     return code

@@ -16,6 +16,7 @@ from raftwork.client.flow import Flow, say
 from raftwork.client.hook_decorators import HookDecorators
 from raftwork.client.known_apps import remember, revive
 from raftwork.client.limits import Limits
+from raftwork.client.live_log import Tail
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -59,8 +60,9 @@ class App(HookDecorators):
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
     RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
     take, failovers included. `key` is the file of its key, where brokers want one, else that of
-    RAFTWORK_KEY; KeyRefused is raised for none. `codec` makes contents unreadable for brokers,
-    else RAFTWORK_SECRETS does. `types` say how values of further types travel (see Converter).
+    RAFTWORK_KEY; KeyRefused is raised for none, and where that key is let in no more the file is
+    read again. `codec` makes contents unreadable for brokers, else RAFTWORK_SECRETS does. `types`
+    say how values of further types travel (see Converter).
 
     Safe to use from several threads and in signal handlers. The connection is made by the first
     call that needs it and ends with `close`, with the program or with the last reference; a forked
@@ -270,6 +272,10 @@ class App(HookDecorators):
         TypeError, ValueError.
         """
         return Events(self, after, follow=follow, **wanted)
+
+    def tail(self, id_: str, /, *, follow: bool = True) -> Tail:
+        """As `Run.tail`, of the task of this id."""
+        return self.run(id_).tail(follow=follow)
 
     # ---- schedules ----------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """What happened in the cluster, as a program reads it: see `App.events`."""
 
 from collections.abc import AsyncIterator, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
@@ -90,7 +90,7 @@ class Events:
             n=0,
             limit=PAGE_MAX,
             wait_ms=min(_WAIT_MS, patience_ms // 3) if follow else 0,
-            kinds=[_number(word) for word in wanted.get("kinds", ())],
+            kinds=[kind_number(word) for word in wanted.get("kinds", ())],
             queue="" if queue is None else queue_name(queue),
             name="" if name is None else label("name", name, NAME_MAX),
             id="" if id_ is None else task_id(id_),
@@ -125,7 +125,7 @@ class Events:
         """Its events; the cursor moves with each that is taken."""
         for told in page.events:
             self._begin, self._at = Begin.AFTER, told.cursor
-            yield _event(told)
+            yield event_of(told)
         self._begin, self._at = Begin.AFTER, Cursor(page.epoch, page.seq, page.n)
         if page.gap:
             yield Event(str(self._at), GAP, *(None,) * 9)
@@ -134,7 +134,8 @@ class Events:
         return self._follow or page.more
 
 
-def _event(told: ToldEvent) -> Event:
+def event_of(told: ToldEvent) -> Event:
+    """An event, as a program reads it."""
     return Event(
         str(told.cursor),
         EventKind(told.kind).name.lower(),
@@ -150,7 +151,22 @@ def _event(told: ToldEvent) -> Event:
     )
 
 
-def _number(word: str) -> int:
+_FIELDS: Final = tuple(field.name for field in fields(Event))
+
+
+def event_document(event: Event) -> dict[str, object]:
+    """As `raftwork events --json` prints it, and the API tells it."""
+    return {name: _plain(getattr(event, name)) for name in _FIELDS}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def kind_number(word: str) -> int:
+    """The number of a kind. Raises ValueError."""
     if word not in _KINDS:
         raise ValueError(f"kinds are {', '.join(_KINDS)}; got {word!r}")
     return _KINDS[word]

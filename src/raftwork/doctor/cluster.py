@@ -65,13 +65,14 @@ def leader(statuses: Mapping[str, BrokerStatus | None]) -> Finding:
 
 def may_stop(statuses: Mapping[str, BrokerStatus | None]) -> Finding:
     """Which of them may be stopped now."""
-    may = [name for name in statuses if objection(name, statuses) is None]
-    if len(may) == len(statuses):
+    up = [name for name, status in statuses.items() if status is not None]
+    may = [name for name in up if objection(name, statuses) is None]
+    if statuses and len(may) == len(statuses):
         return well("may-stop", "any one broker may be stopped")
     if may:
         text = f"{', '.join(may)} may be stopped, one of them, and no other"
         return warning("may-stop", text, "wait until the others are whole before you stop more")
-    why = objection(next(iter(statuses)), statuses) if statuses else "there is none"
+    why = objection(up[0], statuses) if up else "none answers"
     text = f"no broker may be stopped: {why}"
     return warning("may-stop", text, "bring the others back first, or run three brokers")
 

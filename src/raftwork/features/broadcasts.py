@@ -9,7 +9,7 @@ no worker. Which task may run where, and what becomes of it if its worker goes, 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from raftwork.errors import PayloadTooLarge, ProtocolError
+from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError
 from raftwork.features.flow_graph import (
     GRAPH_BYTES_MAX,
     KIND_BITS,
@@ -23,6 +23,7 @@ from raftwork.features.flow_graph import (
     kind_of,
     source,
 )
+from raftwork.messages import decode_spec
 from raftwork.messages.flow_values import Reference, as_shard, packed_reference
 from raftwork.wire import pack
 
@@ -50,6 +51,17 @@ def workers_for(view: "View", graph: CheckedGraph) -> list[tuple[str, list[str]]
     """The workers that are active now and serve the queues of its broadcasts."""
     queues = {graph.specs[node.spec - 1].queue: None for node in graph.nodes if node.broadcast}
     return [(queue, view.workers.inspection.takers(queue)) for queue in queues]
+
+
+def count_members(view: "View", graph: bytes) -> int:
+    """How many tasks its broadcasts would be now, beside one each; 0 if it cannot be read."""
+    try:
+        read = decode_graph(graph)
+        nodes = [node for node in read.nodes if node.broadcast and 0 < node.spec <= len(read.specs)]
+        queues = [decode_spec(read.specs[node.spec - 1]).queue for node in nodes]
+    except BadMessage:
+        return 0
+    return sum(max(0, len(view.workers.inspection.takers(queue)) - 1) for queue in queues)
 
 
 def expanded(graph: CheckedGraph, id_: str, workers: Workers) -> CheckedGraph:

@@ -123,7 +123,11 @@ class EventsRead(NamedTuple):
 
 @request(230, reply=EventsRead)
 class ReadEvents(NamedTuple):
-    """The events behind a cursor that pass all that is given; waits for one if there is none."""
+    """The events behind a cursor that pass all that is given; waits for one if there is none.
+
+    `thin`: of those of an entry that are alike but for their ids the last one alone is told. So a
+    reader keeps up that only shows what happens; by the cursors it knows how many these were.
+    """
 
     request: int
     begin: Begin
@@ -136,6 +140,7 @@ class ReadEvents(NamedTuple):
     queue: OptionalName = ""
     name: OptionalName = ""  # a glob
     id: Annotated[str, Between(0, ID_MAX)] = ""
+    thin: bool = False
 
 
 class Wanted(NamedTuple):
@@ -145,8 +150,9 @@ class Wanted(NamedTuple):
     queue: str = ""
     name: str = ""  # a glob
     id: str = ""
+    thin: bool = False  # of alike ones the last, unless an id is wanted
 
-    def passes(self, event: Happened) -> bool:
+    def passes(self, event: Happened | ToldEvent) -> bool:
         """Whether some of these are among them, by all but the id."""
         return (
             (not self.kinds or event.kind in self.kinds)
@@ -189,7 +195,8 @@ def told(
             n += count
             continue
         worker = name_of(event.worker) if event.worker else ""
-        for place in range(max(0, after.n - n), count):
+        thin = wanted.thin and not wanted.id and len(found) < limit
+        for place in range(count - 1 if thin else max(0, after.n - n), count):
             id_ = event.ids[place] if event.ids else ""
             if wanted.id in {"", id_}:
                 if len(found) == limit:
@@ -213,7 +220,7 @@ def _poll(view: View, asked: ReadEvents) -> Generator[None, None, EventsRead]:
     after = Cursor(asked.epoch, asked.seq, asked.n)
     if asked.begin is not Begin.AFTER:
         after = ring.floor if asked.begin is Begin.OLDEST else ring.last
-    wanted = Wanted(frozenset(asked.kinds), asked.queue, asked.name, asked.id)
+    wanted = Wanted(frozenset(asked.kinds), asked.queue, asked.name, asked.id, asked.thin)
     name_of = worker_names(view)
     while True:
         while not ring.may_look(view.time):

@@ -106,7 +106,9 @@ class Change(NamedTuple):
     returns the answer to send. It is called for sessions that are still there.
 
     A request that `waits` is dealt with once every worker had the time to say hello to this leader.
-    One that `grows` enters new work, and is refused while the disks have no room for that.
+    One that `grows` enters new work, and is refused while the disks have no room for that, or the
+    sender's key has no more tasks for now: it tells how many it makes, 0 for what cannot be read.
+    Where that is known only once it is done, it tells the most there could be, and `made` the rest.
     """
 
     request: type[Frame]
@@ -114,7 +116,8 @@ class Change(NamedTuple):
     answer: Answer[Frame]
     subscribe: Callable[[View, bytes, Frame, Frame], Frame] | None = None
     waits: Callable[[Frame], bool] | None = None
-    grows: bool = False
+    grows: Callable[[View, Frame], int] | None = None
+    made: Callable[[Done], int] | None = None
 
 
 class Read(NamedTuple):
@@ -154,7 +157,8 @@ def change(
     subscribe: Callable[[View, bytes, Q, A], A] | None = None,
     waits: Callable[[Q], bool] | None = None,
     *,
-    grows: bool = False,
+    grows: Callable[[View, Q], int] | None = None,
+    made: Callable[[Done], int] | None = None,
 ) -> Rule:
     """A request that becomes a command. See Change."""
     return Change(
@@ -163,7 +167,8 @@ def change(
         cast("Answer[Frame]", answer),
         cast("Callable[[View, bytes, Frame, Frame], Frame] | None", subscribe),
         cast("Callable[[Frame], bool] | None", waits),
-        grows,
+        cast("Callable[[View, Frame], int] | None", grows),
+        made,
     )
 
 

@@ -13,7 +13,8 @@ from zlib import crc32
 from raftwork.errors import ProtocolError, QueueFull, UnknownTask
 from raftwork.features import edges
 from raftwork.features.effects import Done, Effect
-from raftwork.features.enqueue import check_room, enter
+from raftwork.features.enqueue import check_room
+from raftwork.features.entering import enter
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.flow_nodes import meets
 from raftwork.features.flows import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 #: How often a flow may be retried.
 RETRIES_MAX: Final = 1_000
+_NEEDS: Final = "to retry a flow needs"
 
 _FLOW = """SELECT number, phase, state, siblings, code, unmade.spec, payload FROM task
     JOIN flow ON number = task.seq LEFT JOIN unmade ON unmade.seq = number WHERE task.id = ?"""
@@ -50,6 +52,8 @@ _NODES = """SELECT task.seq, phase, state, due, length(body), key, tenant, code,
     LEFT JOIN unmade ON unmade.seq = task.seq WHERE node.flow = ? ORDER BY task.seq"""
 _EDGES = """SELECT dst, slot, src, kind FROM json_each(?) CROSS JOIN edge ON dst = value
     ORDER BY dst, slot"""
+_COUNT = """SELECT count(*) FROM task CROSS JOIN node ON node.flow = task.seq
+    CROSS JOIN unmade ON unmade.seq = node.seq WHERE task.id = ? AND unmade.code"""
 _SAID = "INSERT INTO signal SELECT ?, name, 0, value FROM signal WHERE flow = ? AND seq = 0"
 _PIN = "UPDATE task SET due = NULL WHERE seq = ?"
 _COUNTS = "UPDATE flow SET nodes = ?, edges = ? WHERE number = ?"
@@ -102,7 +106,7 @@ def next_id(id_: str) -> str:
 
 
 def _check(view: "View", request: RetryFlow) -> FlowAgain:
-    check_level(view.state, "to retry a flow needs")
+    check_level(view.state, _NEEDS)
     return FlowAgain(request.id)
 
 
@@ -201,7 +205,8 @@ def _enter(
         count = unmet[seq]
         if node.code:
             extras = Extras(tenant=node.tenant, tags=tags_of(ledger, node.seq))
-            task = Entering(seq, ids[node.seq], 0, node.payload, node.key, extras, ledger.time)
+            contents = ([ids[node.seq]], [0], [node.payload])
+            task = Entering(seq, *contents, node.key, extras, ledger.time)
             task.flags, task.flow = LINKED | FED, flow
             task.open, task.blocked = count, count > 0
             task.worker = node.worker
@@ -241,13 +246,19 @@ def _share(ledger: "Ledger", flow: int, shared: list[_Node]) -> None:
     )
 
 
+def _grows(view: "View", request: RetryFlow) -> int:
+    check_level(view.state, _NEEDS)
+    ((count,),) = view.state.db.execute(_COUNT, (request.id,))
+    return int(count)
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Budget, Feature, change, transition
 
     return Feature(
         "retries of flows",
-        rules=[change(RetryFlow, _check, _answer)],
+        rules=[change(RetryFlow, _check, _answer, grows=_grows)],
         transitions=[transition(FlowAgain, _again)],
         budget=Budget(requests=100),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features.effects import Done, Effect
-from raftwork.features.flow_graph import check_graph, read_graph
+from raftwork.features.flow_graph import check_graph, count_tasks, read_graph
 from raftwork.features.flow_nodes import has_ended, keep_for_callbacks
 from raftwork.features.flows import (
     check_growth,
@@ -84,12 +84,16 @@ def _hang_on(ledger: "Ledger", command: HangOn, effects: list[Effect]) -> Done:
     return Done()
 
 
+def _grows(_view: "View", request: AddCallback) -> int:
+    return count_tasks(request.graph)
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Feature, change, transition
 
     return Feature(
         "callbacks of flows",
-        rules=[change(AddCallback, _check, _answer, grows=True)],
+        rules=[change(AddCallback, _check, _answer, grows=_grows)],
         transitions=[transition(HangOn, _hang_on)],
     )

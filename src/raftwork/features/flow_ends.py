@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from raftwork.features.effects import Effect
 
 #: Nodes that one entry looks at.
-_PART: Final = 500
+_PART = 500
 #: For code that runs when its flow is to end, unless somebody says another, ms.
 _GRACE_MS: Final = 10_000
 

@@ -17,7 +17,7 @@ from raftwork.features.task_batch import (
 )
 from raftwork.messages import Extras, Spec, decode_spec
 from raftwork.release import RELEASE
-from raftwork.wire import Codec, pack, unpack
+from raftwork.wire import Codec, pack, unpack_frame
 
 if TYPE_CHECKING:
     from raftwork.features.cluster_settings import ClusterSettings
@@ -187,7 +187,7 @@ def _check_task(plan: Plan, settings: "ClusterSettings") -> None:
 def _extras(packed: bytes) -> Extras:
     if not packed:
         return Extras()
-    return read_extras(unpack(packed))
+    return read_extras(unpack_frame(packed))
 
 
 def pack_extras(extras: Extras) -> bytes:

@@ -75,6 +75,8 @@ _PART: Final = 40
 _PART_BYTES: Final = 512 * 1024
 #: Of those that one turn counts before.
 _COUNTED: Final = 200
+#: From a tick of a cron expression to the next, at least.
+_CRON_MS_MIN: Final = 1_000
 
 
 def _check_level(view: View) -> None:
@@ -197,6 +199,13 @@ def _check_backfill(view: View, asked: BackfillSchedule) -> _Backfill:
     return _Backfill(asked, row)
 
 
+def _backfill_grows(view: View, asked: BackfillSchedule) -> int:
+    """The most there could be: to count the ticks of a calendar takes longer than a turn has."""
+    _check_level(view)
+    pause = view.state.schedules.get(asked.id).plan.every or _CRON_MS_MIN
+    return min(BACKFILL_MAX, max(0, asked.end - asked.start) // pause + 1)
+
+
 class _Drops:
     """What is deleted, part by part."""
 
@@ -301,13 +310,14 @@ def feature() -> Feature:
                 TriggerSchedule,
                 _check_trigger,
                 lambda _view, asked, done: ScheduleTriggered(asked.request, bool(done.affected)),
-                grows=True,
+                grows=lambda _view, _asked: 1,
             ),
             change(
                 BackfillSchedule,
                 _check_backfill,
                 lambda _view, asked, done: ScheduleBackfilled(asked.request, done.affected),
-                grows=True,
+                grows=_backfill_grows,
+                made=lambda done: done.affected,
             ),
             change(DeleteSchedule, _check_delete, stands),
             change(PruneSchedules, _check_prune, _pruned),

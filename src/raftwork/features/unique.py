@@ -10,7 +10,7 @@ from raftwork.errors import ProtocolError
 from raftwork.features import unique_keys
 from raftwork.features.effects import Done
 from raftwork.features.enqueue import accept
-from raftwork.features.task_batch import read_spec, read_tasks, rows_of
+from raftwork.features.task_batch import count_batch, read_spec, read_tasks, rows_of
 from raftwork.features.task_row import UNIQUE
 from raftwork.features.why_it_waits import Reason
 from raftwork.messages import OnConflict, Spec, decode_spec
@@ -97,6 +97,10 @@ def _holds(ledger: "Ledger", seq: int) -> "Iterator[Sequence[int]]":
         yield (key.owner,)
 
 
+def _grows(_view: "View", request: EnqueueUnique) -> int:
+    return count_batch(request.tasks)
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Budget, Feature, change
@@ -104,7 +108,7 @@ def feature() -> "Feature":
 
     return Feature(
         "unique tasks",
-        rules=[change(EnqueueUnique, _check, _answer, grows=True)],
+        rules=[change(EnqueueUnique, _check, _answer, grows=_grows)],
         budget=Budget(requests=100_000, bytes=64 * 1024 * 1024),
         lifecycles=[
             Lifecycle(

@@ -21,6 +21,9 @@ from raftwork.wire import pack, pack_array
 _REFERENCE: Final = 1
 _SPREAD: Final = 2
 _FAILURE: Final = 3
+#: First bytes of a packed list, and of a packed extension.
+_LISTS: Final = frozenset((*range(0x90, 0xA0), 0xDC, 0xDD))
+_EXTENSIONS: Final = frozenset((*range(0xC7, 0xCA), *range(0xD4, 0xD9)))
 #: Lists in each other that replicas look into: far from where Python ends a recursion.
 _LISTS_MAX: Final = 500
 #: In a list: the items of a value that is sealed (sealing.py) stand there.
@@ -183,9 +186,21 @@ def joined(template: bytes, inputs: Mapping[int, bytes]) -> bytes:
     """The template of a join, packed, with the values of `inputs` by slot. Raises BadMessage.
 
     Every replica does this, and whatever it is given it must end alike on all of them: of a
-    template they look at lists and references alone.
+    template they look at lists and references alone. All else is copied: a map whose keys collide
+    takes the square of their number to read, a minute for what fits into a mebibyte.
     """
-    return _join(_unpack(template, _read_reference), inputs, _LISTS_MAX)
+    unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(template)))
+    try:
+        unpacker.feed(template)
+        made = _join(template, unpacker, inputs, _LISTS_MAX)
+        end = unpacker.tell()
+    except BadMessage:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the bytes, it is one error (wire.py)
+        raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
+    if end != len(template):
+        raise BadMessage(f"{len(template) - end} bytes behind a value")
+    return made
 
 
 def _read_reference(kind: int, data: bytes) -> object:
@@ -194,28 +209,37 @@ def _read_reference(kind: int, data: bytes) -> object:
     return msgpack.ExtType(kind, data)
 
 
-def _join(value: object, inputs: Mapping[int, bytes], depth: int) -> bytes:
-    if type(value) is Reference:
-        return _of(value, inputs)
-    if type(value) is not list:
-        return _packed(value)
+def _join(
+    template: bytes, unpacker: msgpack.Unpacker, inputs: Mapping[int, bytes], depth: int
+) -> bytes:
+    """The next value."""
+    if template[unpacker.tell()] not in _LISTS:
+        value, _ = _next(template, unpacker, inputs)
+        return value
     if not depth:
         raise BadMessage(f"more than {_LISTS_MAX} lists in each other")
     items: list[bytes] = []
-    for item in value:
-        if type(item) is Reference and item.spread:
-            items += items_of(_of(item, inputs))
-        else:
-            items.append(_join(item, inputs, depth - 1))
+    for _ in range(unpacker.read_array_header()):
+        if template[unpacker.tell()] in _LISTS:
+            items.append(_join(template, unpacker, inputs, depth - 1))
+            continue
+        value, spread = _next(template, unpacker, inputs)
+        items += items_of(value) if spread else [value]
     return pack_array(items)
 
 
-def _packed(value: object) -> bytes:
-    """What stands in a template, as it came: too much in each other is refused by the packer."""
-    try:
-        return pack(value)
-    except Exception as error:  # noqa: BLE001 - whatever it is, replicas must not end by it
-        raise BadMessage(f"{type(error).__name__}: {error}") from None
+def _next(
+    template: bytes, unpacker: msgpack.Unpacker, inputs: Mapping[int, bytes]
+) -> tuple[bytes, bool]:
+    """The next value, which is no list, and whether it is a list whose items stand there."""
+    start = unpacker.tell()
+    unpacker.skip()
+    packed = template[start : unpacker.tell()]
+    if packed[0] in _EXTENSIONS:
+        found = msgpack.unpackb(packed, ext_hook=_read_reference, timestamp=1)
+        if type(found) is Reference:
+            return _of(found, inputs), found.spread
+    return packed, False
 
 
 def as_shard(payload: bytes, index: int, count: int) -> bytes:

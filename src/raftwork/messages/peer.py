@@ -38,6 +38,7 @@ class PeerHello(NamedTuple):
     oldest: int = 0  # version it speaks besides; 0: no other
     release: str = ""
     levels: tuple[int, int] = (0, 0)  # of a cluster, that it runs (release.py)
+    http_key: str = ""  # the public key of the process that answers HTTP beside it
 
 
 @from_broker.register(20)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from raftwork.keys import Key, decoded
+from raftwork.keys import Key, decoded, renewed
 from raftwork.net.dialling import Dial, Dialler, Unresolved
 from raftwork.net.handshakes import Failure, Handshakes
 from raftwork.net.polling import ASKS, SocketPoller
@@ -73,7 +73,7 @@ class Link:
 
         It is the link of that number, from 0.
         """
-        self.address = address
+        self.address, self.key, self._number = address, key, number
         self.handshakes = Handshakes(key, number)
         self._poller = poller
         self._turn_frames = options.turn_frames
@@ -86,9 +86,7 @@ class Link:
             self.socket.maxmsgsize = options.frame_bytes
             self.socket.sndhwm = options.send_messages
             self.socket.rcvhwm = options.receive_messages
-            if key is not None:
-                self.socket.curve_publickey = decoded(key.public)
-                self.socket.curve_secretkey = key.secret
+            self._show(key)
             self.monitor = self.socket.get_monitor_socket(_EVENTS)
         except BaseException:
             self.socket.close(linger=0)
@@ -98,6 +96,17 @@ class Link:
         # What is ready comes in this order: a connection is known before what came over it.
         poller.register(self.monitor)
         poller.register(self.socket)
+
+    def _show(self, key: Key | None) -> None:
+        if key is not None:
+            self.socket.curve_publickey = decoded(key.public)
+            self.socket.curve_secretkey = key.secret
+
+    def renew(self, key: Key) -> None:
+        """Show this key from the next connection on."""
+        self.key, self.handshakes = key, Handshakes(key, self._number)
+        self._poller.used(self.socket)
+        self._show(key)
 
     def dial(self, dial: Dial) -> None:
         """Connect, and no longer to where it was. What fails is due again soon."""
@@ -166,7 +175,11 @@ class Link:
 
 
 class Links:
-    """Lives in one thread. Addresses are HOST:PORT, times monotonic ms."""
+    """Lives in one thread. Addresses are HOST:PORT, times monotonic ms.
+
+    A key may be replaced while this process runs, and so may a broker's: where it is not let in its
+    key file is read again, and a new key tried, before anybody is told.
+    """
 
     def __init__(self, look_up: LookUp, options: LinkOptions, key: Key | None = None) -> None:
         """Raises OSError if nothing can be opened. Brokers without keys take no `key`."""
@@ -258,8 +271,23 @@ class Links:
     def _failed(self, link: Link, failure: Failure, now: int) -> None:
         if link.handshakes.failed(failure, now):
             self._dialler.redial(link.address, now)
-        if text := link.handshakes.denial(failure):
+        if not (text := link.handshakes.denial(failure)):
+            return
+        if self._renewed(link):
+            self._dialler.redial(link.address, now)
+        else:
             self._denials.append((link.address, text))
+
+    def _renewed(self, link: Link) -> bool:
+        """Whether there is another key by now than it was tried with."""
+        if self._key is None:
+            return False
+        if link.key is self._key:
+            self._key = renewed(self._key)
+        if link.key is self._key:
+            return False
+        link.renew(self._key)
+        return True
 
     def denials(self) -> list[tuple[str, str]]:
         """Drain the (address, why) of brokers that do not let this process in."""

@@ -2,7 +2,8 @@
 
 1. Without a token file whoever reaches the port may do everything, so it must be on loopback, and
    a request must name it so: a page from elsewhere whose name was pointed at 127.0.0.1 does not.
-2. With one, a request brings its token as a bearer, or in the cookie that a login set.
+2. With one, a request brings its token as a bearer, or in the cookie that a login set; one for
+   `/metrics`, too.
 3. Behind a proxy that logs people in, a header names them; it is believed from that proxy alone.
 4. A change takes JSON, a header that no form of another site can send, and this origin.
 """
@@ -149,6 +150,11 @@ class Rules:
     trust: Sequence[IPv4Network | IPv6Network] = ()
     #: Where a proxy puts this page, such as `/queue`; empty: at the top.
     root_path: str = ""
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether who looks has to say who they are."""
+        return self.tokens is not None or bool(self.auth_header)
 
     def visitor(self, request: Request) -> Visitor | None:
         """Who sends it; None for one that has to log in. Raises Forbidden."""

@@ -1,7 +1,8 @@
 """All that this process answers: health, metrics, the API and the page.
 
-Health and metrics are for machines and need no token; everything else goes by the rules
-(access.py). What is served is of this package alone: no file that a request could name.
+Health is for machines and needs no token. Everything else goes by the rules (access.py), but for
+metrics where nobody is asked who they are: whoever reaches the port may read these. What is served
+is of this package alone: no file that a request could name.
 """
 
 from __future__ import annotations
@@ -11,24 +12,26 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from raftwork.web.access import Forbidden, Rules
+from raftwork.web.access import Forbidden, Role, Rules
 from raftwork.web.api.serving import Api, refusal
 from raftwork.web.api.sight import Sight
+from raftwork.web.checks import respond
 from raftwork.web.metrics import CONTENT_TYPE, Metrics
+from raftwork.web.packing import Packed
 from raftwork.web.watch import Watch, now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from raftwork.client.app import App
     from raftwork.web.health import Check, Health
+    from raftwork.web.stream.viewers import Streams
 
 #: Nothing from elsewhere, nothing inline, in no frame.
 POLICY: Final = (
@@ -72,15 +75,25 @@ def application(
     rules = rules or Rules()
     routes: list[BaseRoute] = [
         *(_health(watch) if watch.name else ()),
-        Route("/metrics", _metrics(watch)),
+        Route("/metrics", _metrics(watch, rules)),
     ]
+    streams: list[Streams] = []
     if shows_page:
-        routes.append(Mount("/api/v1", routes=Api(Sight(watch, app), rules).routes()))
+        api = Api(Sight(watch, app), rules)
+        streams.append(api.streams)
+        routes.append(Mount("/api/v1", routes=api.routes()))
         routes += _page(rules)
     if rules.root_path:  # a proxy may take it off, or pass it on
         routes = [Mount(rules.root_path, routes=routes), *routes]
-    packed = Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
-    return Starlette(routes=routes, middleware=[Middleware(_Headers), packed])
+    made = Starlette(routes=routes, middleware=[Middleware(_Headers), Middleware(Packed)])
+    made.state.streams = streams
+    return made
+
+
+def end_streams(made: Starlette) -> None:
+    """Who is told what happens is told that this was all."""
+    for streams in made.state.streams:
+        streams.end()
 
 
 # ---- for machines -------------------------------------------------------------------------------
@@ -112,22 +125,15 @@ def _health(watch: Watch) -> list[BaseRoute]:
     ]
 
 
-def respond(
-    checks: Sequence[Check], *, only: str | None = None, exclude: Sequence[str] = ()
-) -> JSONResponse:
-    """200 if all that is asked for is well, else 503; each check with its reason."""
-    asked = [check for check in checks if check.name not in exclude and only in (None, check.name)]
-    if only is not None and not asked:
-        return JSONResponse({"error": f"there is no check {only}"}, status_code=404)
-    ok = all(check.ok for check in asked)
-    document = {"ok": ok, "checks": {check.name: check.why or "ok" for check in asked}}
-    return JSONResponse(document, status_code=200 if ok else 503)
-
-
-def _metrics(watch: Watch) -> Callable[[Request], Response]:
+def _metrics(watch: Watch, rules: Rules) -> Callable[[Request], Response]:
     metrics = Metrics(watch)
 
-    def page(_request: Request) -> Response:
+    def page(request: Request) -> Response:
+        if rules.asks_who:
+            try:
+                rules.require(rules.visitor(request), Role.VIEWER, changes=False)
+            except Forbidden as error:
+                return refusal(error.status, error)
         return Response(metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
     return page

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,8 +14,8 @@ from raftwork.broker.access.access_list import read_access
 from raftwork.client.cluster_status import Answers, gather
 from raftwork.client.may_stop import by_name
 from raftwork.client.overview import Overview, overview
-from raftwork.errors import AccessListRefused, KeyRefused, RaftworkError
-from raftwork.keys import Key, read_key
+from raftwork.errors import AccessListRefused, RaftworkError
+from raftwork.keys import Key, renewed
 from raftwork.web.health import Health
 from raftwork.web.queue_rates import QueueRates
 from raftwork.web.samples import Samples
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from raftwork.messages import BrokerStatus
+
+log = logging.getLogger("raftwork.web")
 
 #: Between two questions, and for an answer, s.
 EVERY_S: Final = 1.0
@@ -56,14 +60,14 @@ class Watch:
         brokers: Sequence[str],
         name: str = "",
         data: str = "",
-        keys: tuple[str, str] | None = None,
         key: Key | None = None,
+        access: str = "",
         ask: Callable[..., Answers] = gather,
     ) -> None:
         """`brokers` are addresses; of a child of a broker that broker's own comes first.
 
-        `name` and `data` are that broker's name and directory, and `keys` its key file and access
-        list; empty if there is none. Else `key` is who asks.
+        `name` and `data` are that broker's name and directory, and `access` its access list, which
+        has the brokers' public keys; empty if there is none. `key` is who asks.
         """
         self.name = name
         self.health = Health(name, now_ms())
@@ -71,9 +75,13 @@ class Watch:
         self.queue_rates = QueueRates()
         self.seen = Seen()
         self.lock = threading.Lock()
-        self._keys, self._key = keys, key if keys is None else _read_key(*keys)
+        self._key, self._access = key, access
+        self._renew_key()
         self._brokers, self._data, self._gather = list(brokers), data, ask
-        self._over = threading.Event()
+        #: Called after each look, in this thread.
+        self.on_look: Callable[[], None] = _nothing
+        self._over = False
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -82,24 +90,35 @@ class Watch:
 
     def stop(self) -> None:
         """Ask no more."""
-        self._over.set()
+        self._over = True
+        self._hurry.set()
+
+    def hurry(self) -> None:
+        """Something has happened that people wait to see: ask now."""
+        self._hurry.set()
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        while not self._over:
             began = time.monotonic()
+            self._hurry.clear()
             self.look()
-            self._over.wait(max(0.0, began + EVERY_S - time.monotonic()))
+            try:
+                self.on_look()
+            except Exception:
+                log.exception("who looks could not be told")
+            self._hurry.wait(max(0.0, began + EVERY_S - time.monotonic()))
 
     def look(self) -> None:
         """Ask once."""
-        try:
-            if self._keys is not None:
-                self._key = _read_key(*self._keys)  # it may have been replaced
-        except (AccessListRefused, KeyRefused):
-            pass  # as the broker does with a list that cannot be read
+        with suppress(AccessListRefused):  # as the broker does with a list that cannot be read
+            self._renew_key()
         failure = ""
         try:
-            answers = self._gather(self._brokers, EVERY_S, follow=True, key=self._key, facts=True)
+            # What its broker reaches has heard from that which key this process has.
+            own = self._brokers[:1] if self._access else self._brokers
+            answers = self._gather(
+                own, EVERY_S, follow=True, key=self._key, facts=True, reached=bool(self._access)
+            )
             judged = overview(answers.statuses, answers.failures)
         except Exception as error:  # noqa: BLE001 - without this thread a broker looks dead for good
             answers, judged, failure = Answers(), overview({}), _why(error)  # nothing is known
@@ -111,16 +130,22 @@ class Watch:
             self.samples.add(seen.at, judged)
             self.queue_rates.add(seen.at, judged)
 
+    def _renew_key(self) -> None:
+        """Keys may have been replaced: ours, and brokers'. Raises AccessListRefused."""
+        if self._key is not None:
+            self._key = renewed(self._key)
+            if self._access:
+                self._key = replace(self._key, brokers=read_access(self._access).broker_keys)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
 
 def _why(error: Exception) -> str:
     if isinstance(error, RaftworkError):
         return str(error)  # such as: it is not let in
     return f"the brokers could not be asked: {type(error).__name__} {error}".rstrip()
-
-
-def _read_key(key: str, access: str) -> Key:
-    """A broker's key, with the others' public ones: its file need not have these."""
-    return replace(read_key(key), brokers=read_access(access).broker_keys)
 
 
 def _free_bytes(data: str) -> int | None:

@@ -16,9 +16,9 @@ from collections.abc import Collection, Sequence
 from math import log2
 from random import Random
 
-from raftwork.errors import BadMessage
 from raftwork.features.cancel import CancelRuns
 from raftwork.features.checkpoints import CheckpointAnswered
+from raftwork.features.task_log import FollowLogs
 from raftwork.messages import (
     HEARTBEAT_MS,
     PAYLOAD_MAX,
@@ -47,7 +47,6 @@ from raftwork.messages import (
     Wait,
     WorkerHello,
     WorkerWelcome,
-    decode_spec,
 )
 from raftwork.worker.agent_turn import Identity as Identity
 from raftwork.worker.agent_turn import Load as Load
@@ -57,6 +56,7 @@ from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
 from raftwork.worker.runner import Ended, overtime
+from raftwork.worker.time_limits import TimeLimits
 from raftwork.worker.told_waits import ToldWaits
 from raftwork.worker.unacknowledged_outcomes import Outcomes
 
@@ -114,11 +114,12 @@ class Agent:
         self.heartbeat_at = now
         self._progress_at = now  # when a slot was last seen to come free
         self._draining = False
-        self._limit_of: dict[bytes, int] = {}  # by packed spec: one decoding a batch
+        self._limits = TimeLimits()
         self._ends: list[tuple[PushedTask, Outcome]] = []  # to be told by the next turn
         self._tell_all = tell_all
         self.look_at = _FOREVER
         self.verdicts: list[CheckpointAnswered] = []  # for who asked (task_notes.py), who drains it
+        self.follows: list[FollowLogs] = []  # for who tells of logs (log_tails.py), the same
         self.finished = False
         self._handlers = self._make_handlers()
 
@@ -143,6 +144,7 @@ class Agent:
                 handles(Push, self._pushed),
                 handles(Acknowledged, self._acknowledged),
                 handles(CheckpointAnswered, lambda _at, told, _now: self.verdicts.append(told)),
+                handles(FollowLogs, lambda _at, asked, _now: self.follows.append(asked)),
                 handles(Stop, lambda _source, stop, _now: self._drop(stop.tokens)),
                 handles(CancelRuns, lambda _source, asked, _now: self._ask_to_end(asked.tokens)),
                 handles(EndWaits, lambda _source, end, _now: self._hopeless.extend(end.waits)),
@@ -191,18 +193,6 @@ class Agent:
         if self._parked and self.look_at == _FOREVER:
             self.look_at = now + LOOK_MS
             self._progress_at = now
-
-    def _limit(self, spec: bytes) -> int:
-        limit = self._limit_of.get(spec)
-        if limit is None:
-            try:
-                limit = decode_spec(spec).timeout
-            except BadMessage:
-                limit = 0  # running it will say so
-            if len(self._limit_of) >= 1_024:
-                self._limit_of.clear()
-            self._limit_of[spec] = limit
-        return limit
 
     def _drop(self, tokens: list[int]) -> None:
         """No longer ours, whatever became of them here."""
@@ -257,6 +247,16 @@ class Agent:
         """Whether it waits or runs here."""
         return token in self._held
 
+    def spec(self, token: int) -> bytes | None:
+        """Of a task that waits or runs here, packed."""
+        task = self._held.get(token)
+        return None if task is None else task.spec
+
+    @property
+    def outcome_bytes(self) -> int:
+        """Of outcomes that the leader has not acknowledged."""
+        return self._done.size
+
     @property
     def slots(self) -> int:
         """The number of slots reported to the leader."""
@@ -293,7 +293,7 @@ class Agent:
             if token in self._held and token not in self._since:
                 self._since[token] = since
                 self._started.append(token)
-                if limit := self._limit(self._held[token].spec):
+                if limit := self._limits.of(self._held[token].spec):
                     self._limit_at = min(self._limit_at, since + limit)
         waiting = len(self._held) - len(self._since)
         self.look_at = now + LOOK_MS if waiting else _FOREVER
@@ -411,7 +411,7 @@ class Agent:
     def _enforce_limits(self, now: int) -> None:
         self._limit_at = _FOREVER
         for token, since in list(self._since.items()):
-            limit = self._limit(self._held[token].spec)
+            limit = self._limits.of(self._held[token].spec)
             if limit and now >= since + limit:
                 self._stop.add(token)
                 text = f"its code ran longer than its time limit of {limit / 1000:g} s"

@@ -261,6 +261,17 @@ class Awaits:
         return f"{self.what}; still trying"
 
 
+@dataclass(frozen=True, slots=True)
+class HttpEnded:
+    """The process that answers HTTP has ended, or could not be started."""
+
+    at: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"nothing answers HTTP at {self.at}: {self.why}; it is started again"
+
+
 # ---- tasks ---------------------------------------------------------------------------------------
 
 
@@ -324,6 +335,7 @@ Event = (
     | HostUnknown
     | HostKnown
     | BrokerTrouble
+    | HttpEnded
     | LeaderJoined
     | LeaderLost
     | Awaits

@@ -26,6 +26,7 @@ from raftwork.messages import (
     Drain,
     FromBroker,
     Refused,
+    ToBroker,
 )
 from raftwork.net.denials import Denials
 from raftwork.net.links import LinkOptions, Links
@@ -41,6 +42,8 @@ from raftwork.worker.events import (
     StopsAtOnce,
     ToldToDrain,
 )
+from raftwork.worker.http_child import HttpChild
+from raftwork.worker.log_tails import LogTails
 from raftwork.worker.machine_load import Sampler
 from raftwork.worker.pool import Pool
 from raftwork.worker.task_logging import TaskLog, tell, tell_declared
@@ -89,14 +92,16 @@ class Worker:
         look_up: LookUp = look_up,
         key: Key | None = None,
         declared: Sequence[DeclareSchedules] = (),
+        http: HttpChild | None = None,
     ) -> None:
-        self._pool = pool
+        self._pool, self._http = pool, http
         self._verbose = log.isEnabledFor(logging.DEBUG)
         self._agent = Agent(
             identity, brokers, pool.slots, now_ms(), Random(), tell_all=self._verbose
         )
         self._courier = Courier(self._agent.session)
         self._declaring = Declaring(declared, self._agent.session)
+        self._tails = LogTails(self._agent.session, self._agent.holds)
         self._task_log = TaskLog(now_ms())
         self._grace = grace  # s, from the first signal to what a second would do
         self._halt_at = _NEVER
@@ -154,7 +159,7 @@ class Worker:
 
     def _turn(self) -> None:
         agent = self._agent
-        wake = min(agent.wake_at, self._halt_at)
+        wake = min(agent.wake_at, self._halt_at, self._tails.look_at)
         ready = self._links.poll(max(0, wake - now_ms()))
         now = now_ms()
         if (self._interrupts > self._heeded or now >= self._halt_at) and self._heed(now):
@@ -168,6 +173,9 @@ class Worker:
             self._sample(now)
         self._perform(agent.turn(now))
         self._carry_notes(now)
+        if agent.follows:
+            self._tails.follow(agent.follows, now)
+        self._tell_logs(self._tails.turn(self._pool.notes, now))
         if now >= self._chores_at:
             self._chores(now)
         if came > 1 and agent.saturated and not agent.finished:
@@ -180,7 +188,11 @@ class Worker:
         ends = pool.collect()
         self._courier.asked(pool.notes.asked(), now)
         if ends:
-            self._courier.forget([end.outcome.token for end in ends])
+            over = [end.outcome.token for end in ends]
+            self._courier.forget(over)
+            self._tell_logs(self._tails.ended(over, pool.notes, now))
+            if self._http is not None:
+                self._http.ended(ends, agent)
         agent.ended(ends, now)
         waits = pool.waiting()
         if waits or agent.waits:
@@ -214,6 +226,8 @@ class Worker:
         for address, text in links.unresolved():
             tell(HostUnknown(address, text) if text else HostKnown(address))
         self._task_log.look(agent.session, now)
+        if self._http is not None and now >= self._http.due_at:
+            self._http.tend(agent, self._pool, now)
         if agent.draining and now >= self._task_log.list_at:
             self._task_log.unfinished(agent.unfinished(), now)
         pass_time()
@@ -292,6 +306,13 @@ class Worker:
             if not all(sent):
                 self._agent.link_lost(leader, now)
 
+    def _tell_logs(self, frames: Sequence[ToBroker]) -> None:
+        """What does not fit into the connection is lost: nothing waits for a log."""
+        leader = self._agent.session.leader
+        if leader is not None:
+            for frame in frames:
+                self._links.send(leader, to_broker.encode(frame))
+
     def _denied(self, address: str, text: str, now: int) -> None:
         self._denials.denied(address, text, now)
         self._complain(f"refused by {address}: {text:.300}", now)
@@ -342,6 +363,8 @@ class Worker:
                 self._agent.link_lost(address, now)
 
     def _close(self) -> None:
+        if self._http is not None:
+            self._http.close()
         self._pool.close()
         self._links.close(_FLUSH_MS)
         self._in.close()

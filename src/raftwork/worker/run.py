@@ -23,20 +23,29 @@ from raftwork.standard_streams import flush
 from raftwork.worker.agent import Identity
 from raftwork.worker.blocked_tasks import notice_waits
 from raftwork.worker.context import carry_into_threads
-from raftwork.worker.events import NothingRegistered, WorkerStarted, WorkerStopped, started
+from raftwork.worker.events import (
+    HttpEnded,
+    NothingRegistered,
+    WorkerStarted,
+    WorkerStopped,
+    started,
+)
 from raftwork.worker.executor_calls import served
 from raftwork.worker.hook_calls import hooked, start, stop
+from raftwork.worker.http_child import HttpChild
 from raftwork.worker.killed_worker_notice import send_notice
 from raftwork.worker.loader import functions
 from raftwork.worker.machine_load import usable_cpus
 from raftwork.worker.main import Worker
+from raftwork.worker.own_facts import OwnFacts
 from raftwork.worker.pool import Pool
 from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.pool.engine import EnginePool, Make
 from raftwork.worker.pool.process import ProcessPool
-from raftwork.worker.pool.recycling import NEVER, Recycling
+from raftwork.worker.pool.recycling import NEVER, Deaths, Recycling
 from raftwork.worker.pool.sealed import SealedPool
 from raftwork.worker.pool.thread import ThreadPool
+from raftwork.worker.runner import Registry
 from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import tell
 from raftwork.worker.task_logs import keep_last_lines, name_tasks
@@ -67,6 +76,8 @@ def run_worker(
     declared: Sequence[DeclareSchedules] = (),
     pickles: bool = False,
     engine: Make | None = None,
+    http: str | None = None,
+    capture_output: bool = False,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
@@ -75,34 +86,31 @@ def run_worker(
     signal ends the process from inside, with status 0: no thread or exit handler of a task may
     delay that; so does the first one's passing by `grace` seconds. `declared` are schedules to be
     created where missing. See executor_calls.py for `pickles`, pool/engine.py for `engine`.
+    At `http` a process beside this one answers HTTP. `capture_output`: see pool/output_pipes.py.
     """
     identity, pid = _identity(name, queues), os.getpid()
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = typed(hooked(functions(registry), hooks), registry)
-    options = partial(Worker, identity, brokers, grace=grace, key=key, declared=declared)
-    shell = partial(_shell, options, codec)
     facts = (app_target, pool, slots, identity.queues, tuple(brokers), list(tasks), pid)
     _tell_started(started(identity.name, *facts), app_target)
     tasks = {**tasks, **served(app_target, pickles=pickles)}
+    deaths = Deaths()
+    beside = None if http is None else _http_child(http, identity, deaths)
+    made = partial(Worker, identity, brokers, grace=grace, key=key, declared=declared, http=beside)
+    shell = partial(_shell, made, codec)
     _watch_tasks(brokers)
     try:
-        match pool:
-            case "process":
-                settings = slots, recycling, hooks
-                notice = partial(send_notice, identity, brokers, key=key)
-                _run_processes(ProcessPool(tasks, identity.name, *settings, notice), hooks, shell)
-            case "thread":
-                _start_here(hooks)
-                _run(shell(ThreadPool(tasks, identity.name, slots)))
-            case "executor" if engine is not None:
-                start(hooks.worker_start, "on_worker_start")
-                _run(shell(EnginePool(engine, app_target, brokers, identity.name, slots)))
-            case "async":
-                _start_here(hooks)
-                loop = asyncio.new_event_loop()
-                _run_async(shell(AsyncPool(tasks, identity.name, slots, loop)), loop)
-            case _:
-                raise ValueError(f"no pool is called {pool!r}, or it needs more than that")
+        if pool == "process":
+            settings = slots, recycling, hooks
+            notice = partial(send_notice, identity, brokers, key=key)
+            more = notice, deaths
+            processes = ProcessPool(tasks, identity.name, *settings, *more, capture=capture_output)
+            _run_processes(processes, hooks, shell)
+        elif pool == "executor" and engine is not None:
+            start(hooks.worker_start, "on_worker_start")
+            _run(shell(EnginePool(engine, app_target, brokers, identity.name, slots)))
+        else:
+            _run_here(pool, tasks, identity.name, slots, hooks, shell)
     except (PoolBroken, HookFailed, PermissionDenied, OSError, zmq.ZMQError) as error:
         if (why := _why(error, slots)) is not None:
             return _ended_by(why)
@@ -115,6 +123,11 @@ def run_worker(
 def _identity(name: str | None, queues: Sequence[str]) -> Identity:
     host, pid = socket.gethostname(), os.getpid()
     return Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
+
+
+def _http_child(listen: str, identity: Identity, deaths: Deaths) -> HttpChild:
+    facts = OwnFacts(identity.name, identity.pid, deaths)
+    return HttpChild(listen, facts, lambda why: tell(HttpEnded(listen, why)))
 
 
 def _watch_tasks(brokers: Sequence[str]) -> None:
@@ -154,10 +167,24 @@ def _shell(make: Callable[[Pool], Worker], codec: Codec | None, pool: Pool) -> W
     return make(pool if codec is None else SealedPool(pool, codec))
 
 
-def _start_here(hooks: Hooks) -> None:
-    """This process is the worker's, and the one that runs tasks."""
+def _run_here(
+    pool: str,
+    tasks: Registry,
+    worker: str,
+    slots: int,
+    hooks: Hooks,
+    shell: Callable[[Pool], Worker],
+) -> None:
+    """In this process, which is the worker's, too."""
+    if pool not in ("thread", "async"):
+        raise ValueError(f"no pool is called {pool!r}, or it needs more than that")
     start(hooks.worker_start, "on_worker_start")
     start(hooks.child_start, "on_child_start")
+    if pool == "thread":
+        _run(shell(ThreadPool(tasks, worker, slots)))
+        return
+    loop = asyncio.new_event_loop()
+    _run_async(shell(AsyncPool(tasks, worker, slots, loop)), loop)
 
 
 def _run_processes(pool: ProcessPool, hooks: Hooks, shell: Callable[[Pool], Worker]) -> None:

@@ -29,6 +29,7 @@ from raftwork.worker.events import (
     EverySlotWaits,
     GraceOver,
     HostUnknown,
+    HttpEnded,
     LeaderJoined,
     LeaderLost,
     NothingRegistered,
@@ -64,7 +65,9 @@ _Aged = Sequence[tuple[PushedTask, int | None]]
 LEVELS: Final[Mapping[type, int]] = {
     **dict.fromkeys((AttemptBegan, AttemptSucceeded), logging.DEBUG),
     **dict.fromkeys((AttemptEnded, Awaits, NothingRegistered), logging.WARNING),
-    **dict.fromkeys((EverySlotWaits, GraceOver, SchedulesDiffer, SlotsChanged), logging.WARNING),
+    **dict.fromkeys(
+        (EverySlotWaits, GraceOver, HttpEnded, SchedulesDiffer, SlotsChanged), logging.WARNING
+    ),
     **dict.fromkeys((StillDraining, StopsAtOnce), logging.WARNING),
     **dict.fromkeys((BrokerTrouble, HostUnknown), logging.ERROR),
 }

@@ -36,6 +36,11 @@ class Outcomes:
         return self._kept.keys()
 
     @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._bytes
+
+    @property
     def full(self) -> bool:
         """Whether more than BYTES_MAX is kept: nothing new should be started."""
         return self._bytes > BYTES_MAX

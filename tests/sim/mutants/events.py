@@ -22,8 +22,8 @@ EVENTS = (
     _mutant(
         "a page that ends within an entry goes on with its first event",
         f"{_FEATURES}.event_feed:told",
-        "range(max(0, after.n - n), count)",
-        "range(0, count)",
+        "else max(0, after.n - n), count)",
+        "else 0, count)",
         fast=True,
     ),
     _mutant(
@@ -51,7 +51,7 @@ EVENTS = (
     _mutant(
         "the end of a task that never ran is not noted",
         f"{_FEATURES}.waiting:end_unstarted",
-        "ledger.journal.ended_unstarted(spec.queue, spec.name, task.id, state, data)",
+        "ledger.journal.ended_unstarted(spec.queue, spec.name, ids, state, data)",
         "pass",
         seeds=10,
     ),

@@ -282,6 +282,8 @@ class Broker(Process):
     def _send(self, routing: bytes, frame: bytes) -> None:
         self.world.pushes.leaves(self, routing, frame)
         self.world.told.leaves(self, routing, frame)
+        if self.world.waits.loses(frame):
+            return
         if not self.world.network.route(self, routing, frame, self._lag):
             self._lost.append(routing)
 

@@ -177,7 +177,7 @@ class CancelChecker:
         meant = [
             (seq, task)
             for seq, task in queue.by_seq.items()
-            if task.outcome is None and task.has_code and self._means(command, reply, seq, task)
+            if task.outcome is None and self._means(command, reply, seq, task)
         ]
         runs = [task.token for _, task in meant if task.token is not None and not task.asked]
         waits = {seq for seq, task in meant if task.token is None}
@@ -189,7 +189,8 @@ class CancelChecker:
             "cancels",
             lambda: f"{command} means {meant}, ends {made} and asks {told}: {reply}",
         )
-        self.ended.update(waits)
+        self.ended.update(seq for seq in waits if queue.by_seq[seq].has_code)
+        queue.flows.stopped.update(waits - self.ended)
         self.reached["cancel went on in another entry"] += reply.rest_after > 0
         for _, task in meant:
             if task.token is not None:
@@ -205,10 +206,10 @@ class CancelChecker:
     @staticmethod
     def _means(command: CancelSome, reply: Done, seq: int, task: "Known") -> bool:
         if command.scope is Scope.IDS:
-            return task.id in command.ids
+            return task.id in command.ids  # what was replaced since, too
         looked_at = command.after < seq <= (reply.rest_after or command.upto)
         named = {Scope.NAME: task.spec.name, Scope.QUEUE: task.spec.queue, Scope.ALL: command.name}
-        return looked_at and named[command.scope] == command.name
+        return task.has_code and looked_at and named[command.scope] == command.name
 
     def settled(self, task: "Known", effect: Settled) -> None:
         """A task that ran has its outcome."""
@@ -216,7 +217,7 @@ class CancelChecker:
         if cancelled:
             require(task.asked, "cancels", f"{task.id} is cancelled unasked: {effect}")
             why = decode_failure(effect.data).type
-            right = why in ("user", "superseded")
+            right = why in ("user", "superseded", "upstream")
             require(right, "cancels", f"{task.id} was asked to end, and ends as {effect}")
             self.reached["cancelled while it ran"] += 1
         if task.asked:

@@ -23,6 +23,7 @@ from raftwork.features.flow_graph import (
     kind_of,
     source,
 )
+from raftwork.features.flow_nodes import FIRE, LET_GO, STOP
 from raftwork.features.flows import FlowSubmitted, Grow, SubmitFlow
 from raftwork.features.pins import WorkerGone
 from raftwork.messages import Code, Spec, State, decode_failure, decode_spec
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 QUEUE = "flows"
 _CARRIES, _ANY = EdgeKind.CARRIES, EdgeKind.NEEDS_END
+#: Code of a flow in which a node has no value has so long to end, ms.
+_GRACE = 10_000
 
 
 @dataclass(slots=True)
@@ -57,8 +60,12 @@ class Member:
     released: bool = False
     #: By which token it has made tasks.
     grown: int = 0
-    #: Of a flow: it was asked to end.
+    #: Of a flow: it was asked to end, or one of its nodes has no value and the others are to end.
     asked: bool = False
+    #: … and that as a whole.
+    cancelled: bool = False
+    #: Of a flow: once a node has no value, all others are to end.
+    siblings: bool = False
     #: The name of the only worker that may have it; empty: any may.
     worker: str = ""
 
@@ -73,8 +80,10 @@ class FlowRules:
         self._open: dict[str, Member] = {}
         #: How many outcomes there were when these were looked at last; -1 after they have changed.
         self._looked_at = -1
+        #: Flows that have not ended, of those whose nodes all end once one has no value.
+        self._together: list[Member] = []
         #: Numbers of what a cancel must end that is being looked at.
-        self._stopped: set[int] = set()
+        self.stopped: set[int] = set()
         #: … and of what is to end as its worker is gone.
         self._left: set[int] = set()
 
@@ -141,7 +150,8 @@ class FlowRules:
         workers = dict(command.workers)
         whole = self._enter(graph, [*ids, command.id], command.id, workers.get(QUEUE, []))
         mine = [m.id for m in self.members.values() if m.flow == command.id and m is not whole]
-        whole.nodes = mine
+        whole.nodes, whole.siblings = mine, command.siblings
+        self._together += [whole] if whole.siblings else []
         places = [*ids, command.id]
         for at, node in enumerate(graph.callbacks, 1):
             edges = [(places[source(edge)], kind_of(edge)) for edge in node.inputs]
@@ -262,7 +272,7 @@ class FlowRules:
     def _asked(self, command: CancelSome, reply: Done, effects: Sequence[Effect]) -> None:
         """A part of a flow is to end: what waits does so now, code that runs is asked to."""
         queue, flow = self._queue, self.members[command.name]
-        flow.asked = flow.asked or self._outcome(flow.id) is None
+        flow.asked = flow.cancelled = flow.asked or self._outcome(flow.id) is None
         meant = [
             (seq, queue.by_seq[seq])
             for seq in sorted(map(queue.number_of, flow.nodes))
@@ -280,7 +290,7 @@ class FlowRules:
             "cancel of a flow",
             lambda: f"{command} means {meant}, ends {made} and asks {told}: {reply}",
         )
-        self._stopped |= waits
+        self.stopped |= waits
         queue.reached["flow: cancelled as a whole"] += bool(meant)
         for task in runs:
             due = queue.time + command.grace
@@ -304,6 +314,10 @@ class FlowRules:
         self.members[new].nodes = [again.get(id_, id_) for id_ in nodes]
         queue.reached["flow: retried"] += 1
         queue.reached["flow: retried, and shares a result"] += len(again) < len(nodes)
+        let_go = _left_due(queue._machine, LET_GO, queue.number_of(command.id))
+        queue.reached["flow: retried before all was let go"] += let_go
+        self.members[new].siblings = old.siblings
+        self._together += [self.members[new]] if old.siblings else []
 
     def _clone(self, id_: str, clone: str, names: dict[str, str], flow: str) -> None:
         queue, member, before = self._queue, self.members[id_], self._queue.tasks[id_]
@@ -353,8 +367,8 @@ class FlowRules:
         member = self.members.get(task.id)
         if member is None:
             return False
-        if effect.seq in self._stopped:
-            self._stopped.remove(effect.seq)
+        if effect.seq in self.stopped:
+            self.stopped.remove(effect.seq)
             text = f"{task.id} is cancelled with its flow, and ends as {effect}"
             require(effect.state is State.CANCELLED and _why(effect) == "user", "cancels", text)
             self._over(effect, task)
@@ -375,6 +389,8 @@ class FlowRules:
 
         if self._broken(member):
             require(effect.state is not State.SUCCEEDED, "value of nothing", words)
+        elif upstream and self._has_failed(member):
+            self._queue.reached["flow: ended with its siblings"] += 1
         else:
             require(not task.has_code and self._met(member), "before its last input", words)
             value = joined(member.payload, self._values(member))
@@ -396,9 +412,43 @@ class FlowRules:
             self._queue.rooms.move(task.spec.queue, -1, 0)
         self._queue.ends_as(effect, task)
 
+    # ---- flows that end together ----------------------------------------------------------------
+
+    def _has_failed(self, member: Member) -> bool:
+        """Whether all nodes of its flow are to end, as one has no value."""
+        flow = self.members[member.flow]
+        without = (o for o in map(self._outcome, flow.nodes) if o and o[0] is not State.SUCCEEDED)
+        return flow.siblings and flow is not member and any(without)
+
+    def asks(self, token: int) -> None:
+        """The code under this token is asked to end, if nobody's command says so: by its flow."""
+        task = self._queue.tokens[token][0]
+        if not task.asked:
+            member = self.members.get(task.id)
+            right = member is not None and self._has_failed(member)
+            require(right, "cancels", f"{task.id} is asked to end, and nobody asked for it")
+            task.asked, task.grace_ends = True, self._queue.time + _GRACE
+            self._queue.reached["flow: asked to end with its siblings"] += 1
+
+    def _end_together(self, machine: Machine) -> None:
+        """Where a node has no value all others of its flow have ended, or were asked to."""
+        self._together = [f for f in self._together if self._outcome(f.id) is None]
+        for flow in self._together:
+            nodes = [self._queue.tasks[id_] for id_ in flow.nodes]
+            if all(n.outcome is None or n.outcome[0] is State.SUCCEEDED for n in nodes):
+                continue
+            flow.asked = True
+            left = _left_due(machine, STOP, self._queue.number_of(flow.id))
+            go_on = [n.id for n in nodes if n.outcome is None and not n.asked]
+            text = f"{flow.id} has failed, and {go_on} go on"
+            require(not go_on or left or flow.cancelled, "siblings", text)
+
+    # ---- after each entry -----------------------------------------------------------------------
+
     def entered(self, machine: Machine) -> None:
         """The entry is over: what waits for nothing has gone on, but for what is left due."""
-        if not self.members or _left_due(machine):
+        self._end_together(machine)
+        if not self.members or _left_due(machine, FIRE):
             self._queue.reached["flow: went on in another entry"] += bool(self.members)
             return
         if self._looked_at == self._queue.outcomes_committed:
@@ -425,6 +475,8 @@ def _why(effect: Settled) -> str:
     return decode_failure(effect.data).type
 
 
-def _left_due(machine: Machine) -> bool:
-    ((count,),) = machine.state.db.execute("SELECT count(*) FROM timer WHERE kind = 15")
+def _left_due(machine: Machine, kind: int, number: int | None = None) -> bool:
+    """Whether some of this work is left for later entries: for a flow, or for any."""
+    asked = "SELECT count(*) FROM timer WHERE kind = ? AND ref = coalesce(?, ref)"
+    ((count,),) = machine.state.db.execute(asked, (kind, number))
     return bool(count)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from raftwork.features.cancel import CancelTasks, Scope
 from raftwork.features.flow_again import RetryFlow
@@ -31,10 +31,17 @@ if TYPE_CHECKING:
 _SHARE, _EVERY = 0.5, 250
 #: The share of nodes without values of others that are broadcasts.
 _BROADCASTS = 0.3
+#: The share of flows whose nodes all end once one has no value.
+_SIBLINGS = 0.3
+#: The share of nodes with inputs whose first one they wait to see fail.
+_FALLBACKS = 0.1
 #: The share of worlds with flows in which workers of theirs are away for a time.
 _AWAY = 0.4
-#: Steps of one entry that flows take: few, so that some take several.
-STEPS_AT_ONCE = 9
+#: Steps of one entry that flows take, and nodes of a flow that it looks at: few, so that some take
+#: several.
+STEPS_AT_ONCE, NODES_AT_ONCE = 9, 2
+#: The share of flows without a value that are retried just as they have ended, within so many ms.
+_AT_ONCE, _AT_ONCE_MS = 0.3, 15
 NODE = "node"
 #: Kinds of code that make tasks.
 GROWS = ("spawn", "replace")
@@ -80,6 +87,11 @@ def _join(sources: Sequence[int], kind: EdgeKind = _CARRIES) -> Node:
     return Node(0, pack(values), [src << KIND_BITS | kind.value for src in sources])
 
 
+def _kind(payload: bytes) -> str:
+    """The kind of code of a task."""
+    return cast("str", cast("list[object]", unpack(payload))[0])
+
+
 class Flows:
     """Whoever submits flows, by way of the clients; from a stream of its own."""
 
@@ -87,6 +99,7 @@ class Flows:
         self._world = world
         self._rng = Random(f"flows of {world.seed}")
         self._third = Random(f"broadcasts of {world.seed}")
+        self._steers = Random(f"flows that are steered of {world.seed}")
         self.there = self._rng.random() < _SHARE
         self._made = self._asked = 0
         self._before: list[SubmitFlow] = []
@@ -100,11 +113,16 @@ class Flows:
         return self._world.workers[1:4]
 
     def leave(self) -> None:
-        """In some worlds one of the workers, or all of them, are away for longer than a lease."""
+        """In some worlds one of the workers, or all of them, are away for longer than a lease.
+
+        In some of these they leave as peace begins: then one broker leads all the while.
+        """
         if not self.there or self._third.random() > _AWAY:
             return
         who = self._workers if self._third.random() < 0.4 else [self._third.choice(self._workers)]
-        self._world.timeline.after(self._third.randint(1_500, 4_000), self._tell_all, who)
+        last = self._world.shape.peace_at - self._world.timeline.now - 50
+        after = last if self._third.random() < 0.5 else self._third.randint(1_500, 4_000)
+        self._world.timeline.after(after, self._tell_all, who)
 
     def _tell_all(self, who: list["Worker"]) -> None:
         """What is for all of them comes just before they leave."""
@@ -135,8 +153,32 @@ class Flows:
         failed = [f for f in over if self._world.queue.tasks[f.id].outcome[0] is State.FAILED]  # type: ignore[index]
         return failed if self._rng.random() < 0.5 else []
 
+    def over(self, id_: str) -> None:
+        """It has ended. Some flows are retried at once: just then what they came to is let go."""
+        member = self._world.queue.flows.members.get(id_)
+        if member is None or member.flow != id_ or self._world.peaceful:
+            return
+        (state, _) = cast("tuple[State, bytes]", self._world.queue.tasks[id_].outcome)
+        if state is not State.SUCCEEDED and self._steers.random() < _AT_ONCE:
+            self._world.timeline.after(self._steers.randint(0, _AT_ONCE_MS), self._steer, id_)
+
+    def _running(self) -> list[str]:
+        """The tasks of flows that run: only those that make tasks, if there are any."""
+        queue = self._world.queue
+        run = [each for each in queue.flows.members.values() if queue.tasks[each.id].token]
+        grow = [each for each in run if _kind(each.payload) in GROWS]
+        return [each.id for each in grow or run]
+
+    def _cancel(self, id_: str) -> CancelTasks:
+        """Of a flow as a whole, or of a task that runs, which may make others as it returns."""
+        grace = self._steers.choice((0, 900, 900))
+        if (running := self._running()) and self._steers.random() < 0.5:
+            some = [self._steers.choice(running)]
+            return CancelTasks(self._asked, Scope.IDS, some, "", "", grace)
+        return CancelTasks(self._asked, Scope.FLOW, [], id_, "", grace)
+
     def _steer(self, id_: str) -> None:
-        """Have whoever leads cancel a flow, or retry one that has failed."""
+        """Have whoever leads cancel a flow or a task of one, or retry one that has failed."""
         known = self._world.queue.tasks.get(id_)
         failed = known is not None and known.outcome is not None
         for broker in self._world.brokers:
@@ -144,8 +186,7 @@ class Flows:
             if leadership is None or broker.paused:
                 continue
             self._asked += 1
-            cancel = CancelTasks(self._asked, Scope.FLOW, [], id_, "", self._rng.choice((0, 900)))
-            request = RetryFlow(self._asked, id_) if failed else cancel
+            request = RetryFlow(self._asked, id_) if failed else self._cancel(id_)
             leadership.request(_NOBODY, request, 8, broker.mono)
             broker.poke()
 
@@ -168,6 +209,8 @@ class Flows:
                 continue
             kinds = (_CARRIES, _CARRIES, EdgeKind.NEEDS_VALUE, _CARRIES | _ANY, _ANY)
             edges = [(src, rng.choice(kinds)) for src in sources]
+            if edges and self._third.random() < _FALLBACKS:
+                edges[0] = edges[0][0], _FAILURE
             kind = rng.choice(("ok", "ok", "ok", "fail", *GROWS))
             times = rng.choice((1, 1, 2, 3))
             made = _node([], kind, rng.choice((1, 5, 40, 300)), times, edges)
@@ -181,5 +224,6 @@ class Flows:
         ]
         graph = encode_graph(Graph([_SPEC], [*nodes, _join(sinks)], ends))
         ttl = rng.choice((1, 500, 5_000))
-        self._before.append(SubmitFlow(0, 0, f"f{self._made}", ttl, False, graph))
+        siblings = self._third.random() < _SIBLINGS
+        self._before.append(SubmitFlow(0, 0, f"f{self._made}", ttl, siblings, graph))
         return self._before[-1]

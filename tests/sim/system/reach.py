@@ -137,9 +137,13 @@ _EXPECTED = (
     "flow: went on in another entry",
     "flow: cancelled as a whole",
     "flow: retried, and shares a result",
+    "flow: retried before all was let go",
+    "flow: ended with its siblings",
+    "flow: asked to end with its siblings",
     "broadcast: entered",
     "broadcast: to nobody",
     "broadcast: came to its worker again",
+    "broadcast: worker gone",
     # time
     "scheduled",
     "due across a failover",
@@ -197,6 +201,7 @@ _EXPECTED = (
     "no slot left to wait for",
     "no place at a limit left to wait for",
     "waited for one that shut its limit",
+    "the end of a wait told in vain",
     "parked told to a new session",
     # killed workers
     "spoken for by its fork server",

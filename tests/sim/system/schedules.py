@@ -305,7 +305,7 @@ class ScheduleRules:
         if id_ in queue.tasks:
             return False
         machine = queue._machine.state
-        asked = "SELECT seq, flags, spec, body, key FROM task WHERE id = ?"
+        asked = "SELECT seq, flags FROM task WHERE id = ?"
         found = machine.db.execute(asked, (id_,)).fetchone()
         open_ = [each for each in known.tasks if queue.tasks[each].outcome is None]
         known.tasks = open_
@@ -323,11 +323,17 @@ class ScheduleRules:
         self._reached["ticked"] += 1
         return True
 
-    def _enters(self, known: Known, id_: str, row: tuple[int, int, bytes, bytes, str]) -> None:
-        queue, (seq, flags, spec, body, key) = self._queue, row
-        if known.plan.overlap is Overlap.CANCEL_PREVIOUS:
+    def _enters(self, known: Known, id_: str, row: tuple[int, int]) -> None:
+        """What it is made of is in the plan: by the end of the entry it may have ended, too."""
+        queue, (seq, flags), plan = self._queue, row, known.plan
+        if plan.overlap is Overlap.CANCEL_PREVIOUS:
             self._superseded(known)
-        task = Task(seq, id_, decode_spec(spec), crc32(body, crc32(spec)), len(body), key=key)
+        in_order = plan.overlap not in (Overlap.SKIP, Overlap.ALLOW)
+        spec = decode_spec(plan.spec)
+        spec = spec._replace(ordered=True, halts=False) if in_order else spec
+        contents = crc32(plan.payload, crc32(encode_spec(spec)))
+        key = f"schedule:{known.id}" if in_order else ""
+        task = Task(seq, id_, spec, contents, len(plan.payload), key=key)
         queue.enters(task)
         if flags & LANED:
             queue.special.add(seq)

@@ -11,12 +11,16 @@ Trees end, which the end of every history asks for. A wait is ended with an erro
 knot's, if somewhere a slot is held by a task that waits, or was since it began, or if one below it
 needs a limit that another one counts for that has waited. And one that was parked runs on under its
 token: that no token runs twice the model of the queue sees to.
+
+Half of the frames that end waits are lost: that is told until it is heard.
 """
 
 from random import Random
 from typing import TYPE_CHECKING
 
-from raftwork.messages import Deadlock, Outcome, PushedTask, Spec, decode_spec
+from raftwork.features import from_broker
+from raftwork.messages import Deadlock, EndWaits, Outcome, PushedTask, Spec, decode_spec
+from raftwork.wire import pack
 from tests.sim.system.limits import FOR_TREES, limit_reached
 from tests.sim.system.promises import require
 from tests.sim.system.workload import Batch, make_batch
@@ -30,6 +34,9 @@ KNOT = -1
 #: What the tasks of a tree count for: a limit of one key, at each level or at the ends only; one
 #: that none of the others counts for; or any of them.
 _GATED = ("", "", "one key", "both ends", "each its own", "any")
+#: The share of frames that end waits which are lost.
+_UNHEARD = 0.5
+_END_WAITS = pack(from_broker._tags[EndWaits])
 
 
 class Waits:
@@ -144,6 +151,14 @@ class Waits:
         counts = self._world.reach.counts
         counts["a task parked"] += 1
         counts["more parked than slots"] += parked > worker.slots
+
+    def loses(self, frame: bytes) -> bool:
+        """Whether this frame of a leader's is one that ends waits, and is lost."""
+        if not frame.startswith(_END_WAITS, 1):
+            return False
+        lost = self.rng.random() < _UNHEARD
+        self._world.reach.counts["the end of a wait told in vain"] += lost
+        return lost
 
     def without_hope(self, code: "Code", why: Deadlock) -> None:
         """A leader ends what this code waits for."""

@@ -11,7 +11,7 @@ from random import Random
 
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
-from raftwork.features import cancel, flow_nodes, purge_queue, schedule_planner
+from raftwork.features import cancel, flow_ends, flow_nodes, purge_queue, schedule_planner
 from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
@@ -24,7 +24,7 @@ from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.events import EventReader
 from tests.sim.system.faults import Faults
-from tests.sim.system.flows import STEPS_AT_ONCE, Flows
+from tests.sim.system.flows import NODES_AT_ONCE, STEPS_AT_ONCE, Flows
 from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.limits import Draw as LimitDraw
@@ -164,6 +164,7 @@ class World:
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
         steps, flow_nodes.STEPS_AN_ENTRY = flow_nodes.STEPS_AN_ENTRY, STEPS_AT_ONCE
+        nodes, flow_ends._PART = flow_ends._PART, NODES_AT_ONCE
         late, schedule_planner.GRACE_MS = schedule_planner.GRACE_MS, LATE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
@@ -212,7 +213,7 @@ class World:
             self.event_reader.check()
         finally:
             reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
-            flow_nodes.STEPS_AN_ENTRY = steps
+            flow_nodes.STEPS_AN_ENTRY, flow_ends._PART = steps, nodes
             schedule_planner.GRACE_MS = late
             for broker in self.brokers:
                 broker.disk.forget()
@@ -376,6 +377,7 @@ class World:
         """Some broker's transaction was committed, and perhaps outcomes with it."""
         for task in self.queue.settled:
             self._settled_at[task] = self.timeline.now
+            self.flows.over(task)
             for worker in self.workers:
                 if worker.alive and worker.waits_for(task):
                     worker.poke()

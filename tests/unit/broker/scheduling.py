@@ -1,5 +1,6 @@
 """A leadership with schedules, over virtual time."""
 
+from raftwork.broker.access.access_list import Grant
 from raftwork.errors import REFUSALS
 from raftwork.features.schedule_plan import Fields, encode_fields
 from raftwork.features.schedule_records import (
@@ -53,12 +54,12 @@ class Scheduling:
 
     # ---- asking ---------------------------------------------------------------------------------
 
-    def ask(self, request: Frame) -> FromBroker:
-        """Raises what it is refused with."""
+    def ask(self, request: Frame, grant: Grant | None = None) -> FromBroker:
+        """Under a key with that grant. Raises what it is refused with."""
         self.numbers += 1
         asked = request._replace(request=self.numbers)  # type: ignore[attr-defined]
         harness = self.harness
-        harness.lead.request(CLIENT, asked, 100, harness.now)
+        harness.lead.request(CLIENT, asked, 100, harness.now, grant)
         for _ in range(2_000):
             harness.turn(0)
             for token in harness.core.barriers:

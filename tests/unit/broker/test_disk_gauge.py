@@ -1,5 +1,6 @@
 """A broker looks at its disk now and then, says what changes, and keeps ballast for a full one."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,25 @@ def test_ballast_that_was_not_finished_is_made_whole(
     (tmp_path / NAME).touch()
     keep_ballast(tmp_path)
     assert (tmp_path / NAME).stat().st_blocks * 512 >= 64 * 1024
+
+
+def test_where_space_cannot_be_set_aside_there_is_no_ballast_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's own call writes to each block then: 64 MiB, in a broker's loop."""
+    asked: list[int] = []
+
+    def refused(descriptor: int) -> None:
+        asked.append(descriptor)
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(ballast, "_set_aside", refused)
+    monkeypatch.setattr("os.posix_fallocate", None)
+    disk = Disk(tmp_path)
+    for _ in range(3):
+        disk.at(5_000)
+    assert len(asked) == 1
+    assert not (tmp_path / NAME).exists()
 
 
 def test_a_disk_that_cannot_be_asked_says_nothing(tmp_path: Path) -> None:

@@ -3,15 +3,25 @@
 import pytest
 
 from raftwork.broker.disk_space import FRESH_MS, HAND_OVER_MS, DiskSpace
+from raftwork.features import from_broker
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.feature import Change
+from raftwork.features.flow_again import RetryFlow
 from raftwork.features.flow_callbacks import AddCallback
 from raftwork.features.flows import SubmitFlow
 from raftwork.features.purge_queue import PurgeQueue
 from raftwork.features.schedule_records import BackfillSchedule, TriggerSchedule
 from raftwork.features.unique import EnqueueUnique
-from raftwork.messages import BrokerStatus, Code, DiskRoom, Refused, StatusRequest
+from raftwork.messages import (
+    BrokerStatus,
+    Code,
+    DiskRoom,
+    PeerWelcome,
+    Refused,
+    StatusRequest,
+)
+from raftwork.wire import pack, unpack
 from tests.unit.broker.nodes import MIB, World
 from tests.unit.broker.queues import enqueue
 from tests.unit.broker.request_harness import RequestHarness
@@ -66,6 +76,13 @@ def test_a_broker_that_is_not_heard_stores_nothing() -> None:
     assert "; c cannot be asked" in space.shortage
 
 
+def test_a_broker_that_does_not_tell_its_room_counts_as_it_did_before_that_was_told() -> None:
+    """One of 0.2.0, in the middle of an upgrade: its welcome has no such field."""
+    old = from_broker.encode(PeerWelcome("b", b"i" * 16, b"c" * 16, [], 0, (), "0.2.0", (1, 1)))
+    assert isinstance(welcome := from_broker.decode(pack(unpack(old)[:-1])), PeerWelcome)  # type: ignore[index]
+    assert not three(mine=300 * MIB, b=welcome.disk, c=welcome.disk).shortage
+
+
 def test_it_ends_with_an_eighth_more_so_that_it_does_not_come_and_go() -> None:
     alone = DiskSpace("a", ("a",), RESERVE)
     for free, low in (
@@ -100,13 +117,14 @@ def test_a_leader_whose_disk_is_low_asks_another_to_lead_now_and_then() -> None:
 
 def grows() -> set[type]:
     rules = (rule for feature in FEATURES for rule in feature.rules)
-    return {rule.request for rule in rules if isinstance(rule, Change) and rule.grows}
+    return {rule.request for rule in rules if isinstance(rule, Change) and rule.grows is not None}
 
 
 def test_what_enters_new_work_and_nothing_else_wants_room() -> None:
-    """What finishes, retries or purges makes room; a new request has to be put on one side."""
+    """What finishes or purges makes room; a new request has to be put on one side."""
     assert grows() == {
-        *(Enqueue, EnqueueUnique, SubmitFlow, AddCallback, TriggerSchedule, BackfillSchedule)
+        *(Enqueue, EnqueueUnique, SubmitFlow, AddCallback, RetryFlow),
+        *(TriggerSchedule, BackfillSchedule),
     }
 
 

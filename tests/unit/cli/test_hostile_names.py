@@ -321,7 +321,7 @@ def test_every_command_is_among_these() -> None:
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
         *("upgrade", "cluster", "chaos", "cancel", "show", "tasks", "limit", "flow", "schedule"),
         *("keys", "audit", "check", "doctor", "dev", "k8s", "events"),
-        *("dashboard", "dashboard-token"),
+        *("dashboard", "dashboard-token", "top", "mark", "logs"),
     }
 
 

@@ -11,36 +11,36 @@ from raftwork.doctor.machine import MIB
 OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
 
 
-@pytest.mark.parametrize(
-    ("found", "id_", "severity", "text"),
-    [
-        (machine.disk_speed([1.0] * 99 + [50.0]), "disk-sync", OK, "99 of 100 syncs"),
-        (machine.disk_speed([11.0] * 100), "disk-sync", WARNING, "more than 10 ms"),
-        (machine.disk_speed([80.0] * 100), "disk-sync", ERROR, "leaders fall silent"),
-        (machine.file_system("ext4"), "file-system", OK, "ext4"),
-        (machine.file_system(""), "file-system", OK, "not known"),
-        (machine.file_system("tmpfs"), "file-system", ERROR, "in memory"),
-        (machine.file_system("nfs4"), "file-system", ERROR, "another machine"),
-        (machine.file_system("overlay"), "file-system", ERROR, "goes with the container"),
-        (machine.free_space(5_000 * MIB, 100 * MIB), "disk-space", OK, "5000 MiB are free"),
-        (machine.free_space(1_000 * MIB, 100 * MIB), "disk-space", WARNING, "another copy"),
-        (machine.free_space(5_000 * MIB, 6_000 * MIB), "disk-space", WARNING, "another copy"),
-        (machine.free_space(511 * MIB, 0), "disk-space", ERROR, "512 MiB must be free"),
-        (machine.directory_mode(0o40700), "directory-mode", OK, "its owner alone"),
-        (machine.directory_mode(0o40750), "directory-mode", WARNING, "mode 0750"),
-        (machine.restarts([400, *range(500, 505), 9_999], 4_000), "restarts", OK, "5 starts"),
-        (machine.restarts([500] * 6, 4_000), "restarts", WARNING, "6 times in the last hour"),
-        (machine.key_mode("a.key", 0o100600), "key-mode", OK, "a.key"),
-        (machine.key_mode("a.key", 0o100440), "key-mode", OK, "a.key"),
-        (machine.key_mode("a.key", 0o100644), "key-mode", ERROR, "mode 0644"),
-        (machine.open_files(65_536), "open-files", OK, "enough"),
-        (machine.open_files(-1), "open-files", OK, "enough"),  # no limit
-        (machine.open_files(1_024), "open-files", WARNING, "1024 files"),
-        (machine.clock(0), "clock", OK, "is synchronised"),
-        (machine.clock(None), "clock", OK, "not known"),
-        (machine.clock(5), "clock", WARNING, "not synchronised"),
-    ],
-)
+CASES: list[tuple[Finding, str, Severity, str]] = [
+    (machine.disk_speed([1.0] * 99 + [50.0]), "disk-sync", OK, "99 of 100 syncs"),
+    (machine.disk_speed([11.0] * 100), "disk-sync", WARNING, "more than 10 ms"),
+    (machine.disk_speed([80.0] * 100), "disk-sync", ERROR, "leaders fall silent"),
+    (machine.file_system("ext4"), "file-system", OK, "ext4"),
+    (machine.file_system(""), "file-system", OK, "not known"),
+    (machine.file_system("tmpfs"), "file-system", ERROR, "in memory"),
+    (machine.file_system("nfs4"), "file-system", ERROR, "another machine"),
+    (machine.file_system("overlay"), "file-system", ERROR, "goes with the container"),
+    (machine.free_space(5_000 * MIB, 100 * MIB), "disk-space", OK, "5000 MiB are free"),
+    (machine.free_space(1_000 * MIB, 100 * MIB), "disk-space", WARNING, "another copy"),
+    (machine.free_space(5_000 * MIB, 6_000 * MIB), "disk-space", WARNING, "another copy"),
+    (machine.free_space(511 * MIB, 0), "disk-space", ERROR, "512 MiB must be free"),
+    (machine.directory_mode(0o40700), "directory-mode", OK, "its owner alone"),
+    (machine.directory_mode(0o40750), "directory-mode", WARNING, "mode 0750"),
+    (machine.restarts([400, *range(500, 505), 9_999], 4_000), "restarts", OK, "5 starts"),
+    (machine.restarts([500] * 6, 4_000), "restarts", WARNING, "6 times in the last hour"),
+    (machine.key_mode("a.key", 0o100600), "key-mode", OK, "a.key"),
+    (machine.key_mode("a.key", 0o100440), "key-mode", OK, "a.key"),
+    (machine.key_mode("a.key", 0o100644), "key-mode", ERROR, "mode 0644"),
+    (machine.open_files(65_536), "open-files", OK, "enough"),
+    (machine.open_files(-1), "open-files", OK, "enough"),  # no limit
+    (machine.open_files(1_024), "open-files", WARNING, "1024 files"),
+    (machine.clock(0), "clock", OK, "is synchronised"),
+    (machine.clock(None), "clock", OK, "not known"),
+    (machine.clock(5), "clock", WARNING, "not synchronised"),
+]
+
+
+@pytest.mark.parametrize(("found", "id_", "severity", "text"), CASES)
 def test_each_finding_says_what_is_wrong_and_what_to_do(
     found: Finding, id_: str, severity: Severity, text: str
 ) -> None:

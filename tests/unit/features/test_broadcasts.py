@@ -1,10 +1,14 @@
 """Broadcasts as they enter: which tasks a node becomes, and what the flow is worth in the end."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
+from raftwork.broker.requests.view import View
 from raftwork.errors import PayloadTooLarge
 from raftwork.features import broadcasts, flow_graph
-from raftwork.features.broadcasts import expanded
+from raftwork.features.broadcasts import count_members, expanded
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.effects import Done
 from raftwork.features.flow_again import FlowAgain
@@ -233,3 +237,14 @@ def test_it_is_no_callback_and_nothing_that_a_task_makes(driver: Driver) -> None
     grew(driver, run(driver, "p"), replaced=graph(to_all(id="child"), value_of(0)))
     assert driver.state("p") is State.FAILED
     assert decode_failure(driver.result("p").data).type == "ProtocolError"
+
+
+def test_before_it_enters_it_counts_as_a_task_for_each_worker_that_is_there() -> None:
+    packed = encode_graph(Graph([SPEC], [task(), to_all(), to_all(), value_of(1)]))
+    for workers in (["w1", "w2", "w3"], ["w1"], []):
+        takers = SimpleNamespace(takers=lambda _queue, workers=workers: workers)
+        view = cast("View", SimpleNamespace(workers=SimpleNamespace(inspection=takers)))
+        assert count_members(view, packed) == 2 * max(0, len(workers) - 1)
+        assert count_members(view, b"\xc1") == 0
+        nowhere = encode_graph(Graph([], [to_all(), value_of(1)]))
+        assert count_members(view, nowhere) == 0

@@ -146,6 +146,26 @@ def test_only_events_that_pass_are_told(feed: Feed) -> None:
     assert [(event.kind, event.id, event.n) for event in page.events] == [(3, "b", 1)]
 
 
+def test_of_alike_events_a_thin_page_has_the_last_and_the_cursors_say_how_many(feed: Feed) -> None:
+    feed.take("a", "b", "c")
+    feed.take("d", kind=EventKind.FINISHED)
+    feed.take("e", "f")
+    feed.ask(Cursor(1, 1, 1), thin=True, wait_ms=0)
+    page = feed.poll()
+    assert page is not None
+    assert [(event.seq, event.n, event.id) for event in page.events] == [
+        *((1, 3, "c"), (2, 1, "d"), (3, 2, "f"))
+    ]
+    feed.ask(thin=True, limit=2, wait_ms=0)
+    page = feed.poll()
+    assert page is not None
+    assert (Cursor(page.epoch, page.seq, page.n), page.more) == (Cursor(1, 3, 0), True)
+    feed.ask(thin=True, id="e", wait_ms=0)
+    page = feed.poll()
+    assert page is not None
+    assert [event.id for event in page.events] == ["e"]
+
+
 def test_a_broker_that_keeps_none_says_so(feed: Feed) -> None:
     feed.harness.view.events = NO_EVENTS
     feed.ask()

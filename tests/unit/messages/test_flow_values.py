@@ -39,7 +39,36 @@ def test_dicts_stand_as_they_came_or_are_refused(depth: int) -> None:
         assert joined(template, {}) == template
 
 
-def test_a_timestamp_in_a_template_is_a_float() -> None:
-    """Replicas read templates, and a map whose keys all have one hash would take them minutes."""
-    template = msgpack.packb([{msgpack.Timestamp(1, 500_000_000): 1}])
-    assert joined(template, {}) == msgpack.packb([{1.5: 1}])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        msgpack.packb({msgpack.Timestamp(1, 500_000_000): 1}),
+        b"\x81\x90\x01",  # a key that no dict can have
+        b"\x82\x01\x02\x01\x03",
+    ],
+)
+def test_a_map_is_copied_and_never_built(packed: bytes) -> None:
+    """Replicas do this, and a map whose keys collide would take them minutes."""
+    assert joined(packed, {}) == packed
+    assert joined(b"\x92\x91" + packed + b"\x05", {}) == b"\x92\x91" + packed + b"\x05"
+
+
+def test_values_stand_where_their_references_are() -> None:
+    packed = [
+        msgpack.ExtType(1, b"\x00"),
+        [msgpack.ExtType(2, b"\x01"), 7],
+        msgpack.ExtType(1, b"\xcc\x02"),
+    ]
+    inputs = {0: msgpack.packb("a"), 1: msgpack.packb([1, 2]), 2: msgpack.packb({"k": None})}
+    assert joined(msgpack.packb(packed), inputs) == msgpack.packb(["a", [1, 2, 7], {"k": None}])
+    assert joined(msgpack.packb(packed[0]), inputs) == msgpack.packb("a")
+
+
+@pytest.mark.parametrize(
+    "end", [b"", b"\xc1", b"\x91", b"\xdd\xff\xff\xff\xff", b"\x01\x01", b"\xc7"]
+)
+def test_what_is_no_single_value_is_refused(end: bytes) -> None:
+    with pytest.raises(BadMessage):
+        joined(end, {})
+    with pytest.raises(BadMessage):
+        joined(b"\x91" + end, {})

@@ -1,12 +1,23 @@
-"""A broker's own key, and the list of those that it lets in, as it stands now."""
+"""A broker's own key, and the list of those that it lets in, as it stands now.
+
+The process that answers HTTP beside a broker asks all brokers for their status, and must not have
+the broker's key for that: whoever breaks into it could vote. So its broker makes a key for it at
+each start, hands it over by a pipe, and tells the other brokers in its hello. It is in no file and
+in no list, ends with its broker, and goes if its broker's own key is let in no more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
 
 from raftwork.broker.access.access_list import AccessList, Grant, read_access
 from raftwork.errors import AccessListRefused
-from raftwork.keys import Key, Role
+from raftwork.keys import Key, Role, decoded, new_key
+
+#: What such a process may: with no queue there is nothing left of a reader's rights but status.
+_HTTP: Final = Grant("http", frozenset({Role.READER}), ())
 
 
 class Admission:
@@ -23,6 +34,10 @@ class Admission:
         self._list = self._read()
         #: Of each other broker, which of its keys was tried last.
         self._tried: dict[str, int] = {}
+        #: The key of the process that answers HTTP beside this broker.
+        self.http_key = new_key(_HTTP.name, _HTTP.roles)
+        #: The public keys of all such processes, by their brokers' names.
+        self._http = {key.name: self.http_key.public}
 
     @property
     def digest(self) -> str:
@@ -31,11 +46,19 @@ class Admission:
 
     def grant(self, public: str) -> Grant | None:
         """What that key is for; None if it is not let in."""
-        return self._list.grants.get(public)
+        found = self._list.grants.get(public)
+        return _HTTP if found is None and public in self._http.values() else found
 
     def knows(self, public: str) -> bool:
         """Whether that key is let in."""
-        return public in self._list.grants
+        return self.grant(public) is not None
+
+    def tell_http(self, broker: str, public: str) -> None:
+        """That broker says which key the process beside it has; empty: it has none."""
+        self._http.pop(broker, None)
+        with suppress(ValueError):
+            decoded(public)
+            self._http[broker] = public
 
     def peer_key(self, name: str) -> str | None:
         """A public key of that broker, the next one at each call; None if it has none."""
@@ -56,7 +79,11 @@ class Admission:
         """
         before, self._list = self._list.grants, self._read()
         now = self._list.grants
-        return frozenset(public for public in before if before[public] != now.get(public))
+        changed = {public for public in before if before[public] != now.get(public)}
+        # What a broker has told us under a key that is gone it has to tell us again.
+        brokers = {before[public].name for public in changed} - {self.key.name}
+        changed |= {self._http.pop(name) for name in brokers & self._http.keys()}
+        return frozenset(changed)
 
     def _read(self) -> AccessList:
         found = read_access(self.file)

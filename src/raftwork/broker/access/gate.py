@@ -10,14 +10,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from raftwork.broker.access.rates import Rates
 from raftwork.broker.access.rights import RIGHTS, may
 from raftwork.errors import BadMessage, PermissionDenied
-from raftwork.features.enqueue import Enqueue
-from raftwork.features.flow_callbacks import AddCallback
-from raftwork.features.flow_graph import count_tasks, queues_of_graph
-from raftwork.features.flows import SubmitFlow
-from raftwork.features.unique import EnqueueUnique
+from raftwork.features.flow_graph import queues_of_graph
 from raftwork.messages import (
     Code,
     Failure,
@@ -29,7 +24,6 @@ from raftwork.messages import (
 )
 from raftwork.messages.failures import Grown, is_growth
 from raftwork.messages.registry import replies
-from raftwork.wire import array_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,41 +38,14 @@ def allows(patterns: tuple[str, ...], queue: str) -> bool:
     return any(fnmatchcase(queue, pattern) for pattern in patterns)
 
 
-class Gate:
-    """Of one broker."""
-
-    def __init__(self) -> None:
-        self._rates = Rates()
-
-    def refusal(
-        self, grant: Grant, message: ToBroker, size: int, now: int, *, leads: bool
-    ) -> Refused | None:
-        """What to answer to a message that its sender may not send (now); None if it may.
-
-        It came in a frame of `size` bytes. What may be enqueued is counted where it is stored.
-        """
-        number = cast("int", message[0]) if type(message) in replies else 0
-        try:
-            why = objection(grant, message)
-        except BadMessage as error:
-            return Refused(number, Code.PROTOCOL, str(error))
-        if why is not None:
-            return Refused(number, Code.PERMISSION_DENIED, why)
-        limited = grant.tasks_per_second or grant.bytes_per_second
-        if limited and leads and (tasks := _tasks(message)):
-            why = self._rates.objection(grant, tasks, size, now)
-            if why is not None:
-                return Refused(number, Code.QUEUE_FULL, why)
-        return None
-
-
-def _tasks(message: ToBroker) -> int:
-    """How many tasks it would store."""
-    if isinstance(message, Enqueue | EnqueueUnique):
-        return array_length(message.tasks)
-    if isinstance(message, SubmitFlow | AddCallback):
-        return count_tasks(message.graph)
-    return 0
+def refusal(grant: Grant, message: ToBroker) -> Refused | None:
+    """What to answer to a message that its sender may not send; None if it may."""
+    number = cast("int", message[0]) if type(message) in replies else 0
+    try:
+        why = objection(grant, message)
+    except BadMessage as error:
+        return Refused(number, Code.PROTOCOL, str(error))
+    return None if why is None else Refused(number, Code.PERMISSION_DENIED, why)
 
 
 def within_queues(grant: Grant | None, frame: ToBroker) -> ToBroker:
@@ -140,6 +107,8 @@ def _beyond(grant: Grant, message: ToBroker) -> str | None:
 
 
 def _only(grant: Grant) -> str:
+    if not grant.queues:
+        return f"the key {grant.name} is for the brokers' status only"
     return f"the key {grant.name} is for the queues {', '.join(grant.queues)} only"
 
 

@@ -89,7 +89,7 @@ class Handshake:
         self._tell = tell
         self._level = level
         self._wall_base = 0
-        self.peers = Peers(me, setup.consensus, setup.cluster, now, setup.levels)
+        self.peers = Peers(me, setup.consensus, setup.cluster, now, setup.levels, setup.http_key)
         self._formation = Formation(me, list(setup.cluster))
         self._greeted = now - HELLO_MS
         #: The last consensus message, and its frame.

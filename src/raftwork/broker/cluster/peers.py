@@ -80,10 +80,11 @@ class Peers:
         cluster: Mapping[str, str],
         now: int = 0,
         levels: Levels = LEVELS,
+        http_key: str = "",
     ) -> None:
         """`cluster` is where each broker is to be found, this one (by the others) among them."""
         self._me = me
-        self._levels = levels
+        self._levels, self._http_key = levels, http_key
         self._consensus = consensus
         self._address = cluster[me.name]
         self._order = list(cluster)
@@ -102,7 +103,7 @@ class Peers:
         return PeerHello(
             *(PROTOCOL, self._consensus, me.name, me.incarnation),
             *(cluster_id, wall, joining, self._address),
-            *(PROTOCOL_OLDEST, RELEASE, self._levels),
+            *(PROTOCOL_OLDEST, RELEASE, self._levels, self._http_key),
         )
 
     def welcome(

@@ -47,9 +47,17 @@ class Lanes:
         self._changed: set[int] = set()  # written in the order of their numbers
 
     def enter(
-        self, queue: int, priority: int, tenant: str, gates: str, worker: str = "", *, number: int
+        self,
+        queue: int,
+        priority: int,
+        tenant: str,
+        gates: str,
+        worker: str = "",
+        *,
+        number: int,
+        tasks: int = 1,
     ) -> int:
-        """One more unfinished task is of this lane. Its number: the one given if it is new."""
+        """So many more unfinished tasks are of this lane. Its number: that given if it is new."""
         lane = Lane(queue, priority, tenant, gates, worker)
         known = self._numbers.get(lane)
         if known is None:
@@ -60,15 +68,15 @@ class Lanes:
                 row = (number, 0)
             known = row[0]
             self._keep(known, lane, row[1])
-        self._tasks[known] += 1
+        self._tasks[known] += tasks
         self._changed.add(known)
         return known
 
-    def leave(self, number: int) -> None:
-        """One of its tasks has its outcome."""
+    def leave(self, number: int, tasks: int = 1) -> None:
+        """So many of its tasks have their outcomes."""
         lane = self.read(number)
         assert lane is not None, "a task is of no lane"
-        self._tasks[number] -= 1
+        self._tasks[number] -= tasks
         if self._tasks[number]:
             self._changed.add(number)
             return

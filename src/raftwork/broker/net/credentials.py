@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Final
 import zmq
 
 from raftwork.broker.net.authenticator import Authenticator, dial_with, listen_with, user_of
-from raftwork.broker.net.protocol_violations import read_no_more
-from raftwork.broker.net.refused_addresses import LET_IN_OF, RefusedAddresses
+from raftwork.broker.net.protocol_violations import read_no_more, silent_connections
+from raftwork.broker.net.refused_addresses import (
+    LET_IN_OF,
+    REFUSED_MAX,
+    RefusedAddresses,
+)
 from raftwork.broker.net.syn_filter import slow
 from raftwork.broker.peer_events import AddressSlowed, KeyNotKnown, PeerKeyMismatch
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.access.admission import Admission
     from raftwork.broker.events import Event
+    from raftwork.broker.net.disconnect_monitor import DisconnectMonitor
     from raftwork.net.polling import SocketPoller
 
 #: What a DEALER's monitor tells of handshakes that failed.
@@ -57,12 +62,19 @@ class Credentials:
         self._addresses.refused(address)
         self._tell(KeyNotKnown(public, address))
 
-    def tend(self, listener: int, now: int) -> None:
-        """Have those wait at the door who were refused over and over."""
-        if listener < 0:
-            return  # not known yet, as nobody is in yet
+    def tend(self, disconnects: DisconnectMonitor, port: int, now: int) -> None:
+        """Have those wait at the door who were refused, or came and said nothing, over and over."""
+        if disconnects.listener < 0 or not self._addresses.due(now):
+            return  # or nobody is in yet
+        if disconnects.unheard > REFUSED_MAX:
+            # Somebody comes and goes without a word. Who has so many connections open just now that
+            # were never heard is it: telling whose each of them was would cost more than they do.
+            heard = {descriptor for _, descriptor in disconnects.descriptors()}
+            for address in silent_connections(port, heard):
+                self._addresses.refused(address)
+        disconnects.unheard = 0
         begins = self._addresses.tend(now)
-        if begins is None or not slow(listener, self._addresses.slowed, LET_IN_OF):
+        if begins is None or not slow(disconnects.listener, self._addresses.slowed, LET_IN_OF):
             return
         for address, count in begins.items():
             self._tell(AddressSlowed(address, count))

@@ -46,6 +46,8 @@ class DisconnectMonitor:
         #: The routing ids of connections whose closing will be noticed.
         self.known: set[bytes] = set()
         self._closed: list[bytes] = []
+        #: Connections that closed before anything of theirs was heard, until it is taken.
+        self.unheard = 0
         #: The descriptor at which the ROUTER listens, once that was read; below 0 it is not known.
         self.listener = -1
 
@@ -67,9 +69,11 @@ class DisconnectMonitor:
                 self.listener = told["value"]
                 continue
             routing = self._by_descriptor.pop(told["value"], None)
-            if routing is not None:
-                self.known.discard(routing)
-                self._closed.append(routing)
+            if routing is None:
+                self.unheard += 1
+                continue
+            self.known.discard(routing)
+            self._closed.append(routing)
         return False
 
     def descriptors(self) -> list[tuple[bytes, int]]:

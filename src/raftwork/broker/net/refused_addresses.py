@@ -41,7 +41,7 @@ class RefusedAddresses:
         return tuple(sorted(self._until))
 
     def refused(self, address: str) -> None:
-        """A handshake from there was refused."""
+        """A handshake from there was refused, or it is one of many that say nothing."""
         place = _place(address)
         if place in self._let_in:
             return
@@ -57,12 +57,16 @@ class RefusedAddresses:
             if len(self._let_in) > _LET_IN_MAX:
                 del self._let_in[next(iter(self._let_in))]
 
+    def due(self, now: int) -> bool:
+        """Whether a window is over, and `tend` has something to do."""
+        return now >= self._window_ends
+
     def tend(self, now: int) -> dict[str, int] | None:
         """Look whether a window is over; None unless other addresses are slowed from now on.
 
         Then those that were not before, with the refusals that each had.
         """
-        if now < self._window_ends:
+        if not self.due(now):
             return None
         self._window_ends = now + WINDOW_MS
         before = set(self._until)

@@ -6,7 +6,7 @@
 2. A read is answered only behind a read barrier (G7): a deposed leader would answer with stale
    state. A state read later than the barrier is true all the same, so answers go out by slices.
 3. A request is measured before anything is made of it, and what is under way is bounded, in number
-   and in bytes, for each feature by itself.
+   and in bytes, for each feature by itself. So is what a key enters, if that has a rate.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from raftwork.broker.access.rates import Rates
 from raftwork.broker.access.rights import admins_alone
 from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
 from raftwork.broker.requests.confinement import concealed, confined
@@ -25,6 +26,7 @@ from raftwork.features.effects import Done, Rejected
 from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
 from raftwork.messages import Code, Refused
 from raftwork.messages.bounds import lists, objections
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -106,10 +108,12 @@ class OpenRequest(NamedTuple):
     rule: Rule
     tally: Tally
     cost: int
-    #: Of its sender's key, if that is for some queues only.
+    #: Of its sender's key.
     grant: Grant | None = None
     #: Under whose key it goes into the audit; empty if it does not.
     who: str = ""
+    #: Tasks that were taken of its key's rate for it.
+    charged: int = 0
 
 
 class Wanted(NamedTuple):
@@ -123,6 +127,9 @@ class Wanted(NamedTuple):
         if isinstance(self.change, tuple):
             return self.change
         return self.change.command(view)
+
+
+_open, _wanted = maker(OpenRequest), maker(Wanted)
 
 
 class _Reading(NamedTuple):
@@ -142,10 +149,11 @@ class RequestProcessor:
         self.changes: list[Wanted] = []
         self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
         self._turn = 0
-        self._audit: list[NoteAudit] = []
+        self.noted: list[NoteAudit] = []  # for `audit`
         self._open: set[Key] = set()
         #: Of these, those of sessions that are gone.
         self._left: set[Key] = set()
+        self._rates = Rates()
         self.read_barrier = ReadBarrier[_Reading]()
         self._ready: deque[_Reading] = deque()
         #: Those that wait until all workers are heard.
@@ -176,16 +184,26 @@ class RequestProcessor:
                 raise ProtocolError(wrong)
             if who and isinstance(request, NoteAction):
                 request, who = under_key(request, who), ""  # it is itself a row of the audit
-            if grant is not None and grant.confined:
-                request = self._confine(routing, request, grant)
-            else:
-                grant = None
+            charged = 0
+            if grant is not None:
+                if grant.confined:
+                    request = self._confine(routing, request, grant)
+                charged = self._charge(service.rule, request, size, grant)
             tally = self._tallies[service.feature.about]
-            self._take(OpenRequest(key, request, service.rule, tally, cost, grant, who))
+            self._take(_open((key, request, service.rule, tally, cost, grant, who, charged)))
         except REFUSALS as error:
             if who:
-                self._audit.append(noted(who, request, str(error)))
+                self.noted.append(noted(who, request, str(error)))
             self._refuse(routing, number, Code(error.code), str(error))
+
+    def _charge(self, rule: Rule, request: Frame, size: int, grant: Grant) -> int:
+        """Take the tasks that it makes of its key's rate, before it costs us more; how many."""
+        limited = grant.tasks_per_second or grant.bytes_per_second
+        if not limited or type(rule) is not Change or rule.grows is None:
+            return 0
+        tasks = rule.grows(self.view, request)
+        self._rates.take(grant, tasks, size, self.view.time)
+        return tasks
 
     def _confine(self, routing: bytes, request: Frame, grant: Grant) -> Frame:
         """What is left to do of a request whose sender may deal with some queues only."""
@@ -205,14 +223,15 @@ class RequestProcessor:
                     self._early.append(asked)
                     return
                 change = rule.check(self.view, asked.request)
-                if isinstance(change, Done):
+                if type(change) is Done:
                     self._note(asked)
                     self._frames.append((asked.key[0], self._answer(rule, asked, change)))
                     return
-                if rule.grows and self.view.disk.shortage:  # what stands already is acknowledged
+                # What stands already was acknowledged.
+                if rule.grows is not None and self.view.disk.shortage:
                     raise QueueFull(self.view.disk.shortage)
                 self._hold(asked)
-                self.changes.append(Wanted(asked, change))
+                self.changes.append(_wanted((asked, change)))
             case Read():
                 self._hold(asked)
                 self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))
@@ -248,7 +267,7 @@ class RequestProcessor:
             self._left.discard(asked.key)
         asked.tally.remove(asked.cost)
         if answer is not None:
-            if asked.grant is not None:
+            if asked.grant is not None and asked.grant.confined:
                 answer = concealed(self.view.state, answer, asked.grant)
             self._frames.append((asked.key[0], answer))
 
@@ -270,18 +289,13 @@ class RequestProcessor:
 
     def _note(self, asked: OpenRequest, outcome: str = DONE) -> None:
         if asked.who:
-            self._audit.append(noted(asked.who, asked.request, outcome))
-
-    @property
-    def has_audit(self) -> bool:
-        """Whether `audit` has something."""
-        return bool(self._audit)
+            self.noted.append(noted(asked.who, asked.request, outcome))
 
     def audit(self) -> list[NoteAudit]:
         """What goes into the log of what admins did, drained."""
-        if not self._audit:
+        if not self.noted:
             return []
-        out, self._audit = self._audit, []
+        out, self.noted = self.noted, []
         return out if self.view.machine.level >= 2 else []
 
     # ---- changes ------------------------------------------------------------------------------
@@ -303,7 +317,10 @@ class RequestProcessor:
         rule = asked.rule
         assert type(rule) is Change
         if type(reply) is Done:
-            self._note(asked)
+            if asked.grant is not None and rule.made is not None:
+                self._rates.give_back(asked.grant, asked.charged - rule.made(reply))
+            if asked.who:
+                self._note(asked)
             self._end(asked, self._answer(rule, asked, reply))
         else:
             assert isinstance(reply, Rejected)

@@ -3,6 +3,8 @@
 A replica that met a full disk has ended, and could not open its own database without a little room.
 """
 
+import ctypes
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -22,20 +24,40 @@ def free_bytes(directory: Path) -> int | None:
     return found.f_bavail * found.f_frsize
 
 
-def keep_ballast(directory: Path) -> None:
-    """Make the file, if it is not there. Where there is no room, or no such call, there is none."""
+def keep_ballast(directory: Path) -> bool:
+    """Make the file, if it is not there and there is room.
+
+    False where the file system cannot set space aside: then there is never one.
+    """
     path = directory / NAME
     try:
         if path.exists() and path.stat().st_size >= BALLAST_BYTES:
-            return  # else it was not finished
+            return True  # else it was not finished
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, BALLAST_BYTES)
+            _set_aside(descriptor)
         finally:
             os.close(descriptor)
-    except OSError:
+    except OSError as error:
         with suppress(OSError):
             path.unlink(missing_ok=True)
+        return error.errno not in {errno.EOPNOTSUPP, errno.ENOSYS}
+    return True
+
+
+def _set_aside(descriptor: int) -> None:
+    """Have the file system reserve the bytes, none of which are written. Raises OSError.
+
+    `os.posix_fallocate` writes to every block where the file system cannot, which would hold up a
+    broker's loop.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    call = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
+    if call is None:
+        raise OSError(errno.EOPNOTSUPP, "no fallocate here")
+    if call(descriptor, 0, ctypes.c_int64(0), ctypes.c_int64(BALLAST_BYTES)):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def drop_ballast(directory: Path) -> bool:

@@ -96,11 +96,11 @@ class Reports:
         stop: list[int] = []
         listed = set[int]()
         for token, held, age in hello.holding:
-            listed.add(token)
             assignment = worker.assignments.get(token)
             if assignment is None:
                 (worker.acks if held is Held.DONE else stop).append(token)
                 continue
+            listed.add(token)  # of ours alone: a stranger's could be chosen to have one hash
             assignment.known = True
             assignment.started = now - age if held is not Held.WAITING else None
             if assignment.cancelling and held is not Held.DONE:

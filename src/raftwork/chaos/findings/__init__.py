@@ -6,6 +6,7 @@ A file beside this one has some findings, and its line here has them looked for.
 
 from raftwork.chaos.findings import (
     attempts,
+    broadcasts,
     cancels,
     checkpoints,
     flows,
@@ -27,6 +28,7 @@ FINDINGS: tuple[Finding, ...] = (
     *keys.FINDINGS,
     *limits.FINDINGS,
     *flows.FINDINGS,
+    *broadcasts.FINDINGS,
     *attempts.FINDINGS,
     *checkpoints.FINDINGS,
 )

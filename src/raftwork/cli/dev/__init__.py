@@ -127,9 +127,9 @@ def command(
             flags += ["--concurrency", str(concurrency)] if concurrency else []
             flags += ["--queues", queues] if queues else []
             shown = dashboard(address)
-            if shown:
-                _say(f"dashboard http://{shown}/")
-            parts = broker(address, data, shown), worker(app, address, flags)
+            where = f"http://{shown.address}/" if shown.address else f"none: {shown.why}"
+            _say(f"dashboard {where}")
+            parts = broker(address, data, shown.address), worker(app, address, flags)
             code = Supervisor(*parts, watched=watch or (Path(),), say=_say).run()
     except Taken as taken:
         raise click.ClickException(str(taken)) from None

@@ -9,10 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from raftwork.addresses import parse_address
 from raftwork.cli.output import labelled
@@ -107,16 +106,29 @@ def broker(address: str, data: Path, dashboard: str = "") -> Part:
 _TO_DASHBOARD: Final = 79
 
 
-def dashboard(address: str) -> str:
-    """Where the dashboard is served; empty without `raftwork[web]`, or if that port is taken."""
+class Dashboard(NamedTuple):
+    """Where it is served; empty if it is not, and why."""
+
+    address: str
+    why: str = ""
+
+
+def dashboard(address: str) -> Dashboard:
+    """Beside the broker of that address."""
     if find_spec("uvicorn") is None:
-        return ""
+        return Dashboard("", "it needs pip install 'raftwork[web]'")
     port = parse_address(address)[1] + _TO_DASHBOARD
-    with socket.socket() as probe, suppress(OSError, OverflowError):
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))
-        return f"127.0.0.1:{port}"
-    return ""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        return Dashboard("", f"127.0.0.1:{port} cannot be had: {_reason(error)}")
+    return Dashboard(f"127.0.0.1:{port}")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def worker(app: str, address: str, flags: list[str]) -> Part:

@@ -8,9 +8,12 @@ from raftwork.durations import DURATION_MAX_S
 from raftwork.web.access import Role
 from raftwork.web.api import acting, dead, looking, marks, places, running
 from raftwork.web.api.endpoint import Endpoint, Field
+from raftwork.web.api.task_log import task_log
+from raftwork.web.stream.subscription import stream
 
 _LIMIT: Final = Field("limit", "how many at most", int, least=1, most=looking.TASKS_MAX)
 _BEFORE: Final = Field("before", "the `before` of the page before", int, least=1)
+_AFTER: Final = Field("after", "the `after` of the answer before")
 _ID: Final = Field("id", "an id", required=True)
 _QUEUE: Final = Field("queue", "the name of a queue", required=True)
 _NAME: Final = Field("name", "its name", required=True)
@@ -61,6 +64,11 @@ ENDPOINTS: Final = (
     ),
     # An id may be `..`, or have slashes: a browser would make another path of it.
     Endpoint("GET", "/task", _V, "One task, and why it waits.", looking.task, (_ID, _CONTENTS)),
+    Endpoint("GET", "/log", _V, "What a task logs.", task_log, (_ID, _AFTER), shared_s=0),
+    Endpoint(
+        *("GET", "/tasks/{id:path}/log", _V, "The same, by its path.", task_log, (_ID, _AFTER)),
+        shared_s=0,
+    ),
     Endpoint(
         *("GET", "/tasks/{id:path}", _V, "The same, by its path.", looking.task),
         (_ID, _CONTENTS),
@@ -87,6 +95,18 @@ ENDPOINTS: Final = (
         (Field("text", "what to mark it with: 1 to 200 characters", required=True),),
     ),
     Endpoint("GET", "/cluster", _V, "Each broker, and the elections.", looking.cluster),
+    Endpoint(
+        *("GET", "/stream", _V, "What happens, as it happens.", stream),
+        (
+            Field("after", "a cursor: behind that event; else with what happens from now on"),
+            Field("kind", "of these kinds, with commas between them: `failed,lost`"),
+            Field("queue", "of this queue"),
+            Field("name", "of tasks of such a name, a glob"),
+            Field("id", "of this task, flow or schedule"),
+            Field("topics", "`events`, `changed`, or both, with a comma; else both"),
+        ),
+        streams=True,
+    ),
     Endpoint(
         *("POST", "/tasks/cancel", _O, "Cancel tasks.", acting.cancel),
         (

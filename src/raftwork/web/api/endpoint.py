@@ -157,6 +157,8 @@ class Endpoint:
     fields: Sequence[Field] = ()
     #: For so long, s, several who ask are given one answer.
     shared_s: float = 1.0
+    #: Whether `answer` returns a Subscription, and what is told has no end.
+    streams: bool = False
 
     @property
     def changes(self) -> bool:

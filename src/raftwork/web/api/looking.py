@@ -50,7 +50,7 @@ def overview(sight: Sight, _asked: Asked) -> object:
         "leader": judged.leader,
         "epoch": judged.epoch,
         "consensus": judged.consensus,
-        "since": _leads_since(sight),
+        "since": leads_since(sight),
         "stale": judged.stale,
         "alarms": alarms(sight),
         "totals": {
@@ -283,7 +283,7 @@ def cluster(sight: Sight, _asked: Asked) -> object:
         "leader": judged.leader,
         "epoch": judged.epoch,
         "consensus": judged.consensus,
-        "since": _leads_since(sight),
+        "since": leads_since(sight),
         "alarms": alarms(sight),
         "safe_to_stop": {name: objection(name, seen.statuses) for name in seen.statuses},
         "brokers": [
@@ -379,7 +379,7 @@ def _quantiles(counts: list[int]) -> dict[str, float | None]:
     return found
 
 
-def _leads_since(sight: Sight) -> str | None:
+def leads_since(sight: Sight) -> str | None:
     """When the leader began to serve, by its own clock; None if it does not say."""
     judged = sight.seen.overview
     status = sight.seen.statuses.get(judged.leader or "")

@@ -27,7 +27,7 @@ _REFUSED: Final = {
     "403": "This may not be done, or not so.",
     "404": "There is no such thing.",
     "409": "It contradicts what is there.",
-    "503": "No leader with a majority answers.",
+    "503": "No leader with a majority answers, or too many streams are open.",
 }
 
 
@@ -55,6 +55,8 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, object]:
 
 
 _TEXT: Final = {"type": "string"}
+_DOCUMENT: Final = {"application/json": {"schema": {"type": "object"}}}
+_STREAM: Final = {"text/event-stream": {"schema": _TEXT}}
 _ABOUT: Final = (
     "A cluster's queues, tasks and brokers. Instants are ISO 8601 in UTC, durations seconds. A body"
     f" has at most {BODY_BYTES_MAX} bytes. Without a bearer token a POST needs the header"
@@ -72,7 +74,7 @@ def _operation(each: Endpoint) -> dict[str, object]:
         "responses": {
             "200": {
                 "description": "Done." if each.changes else "What there is.",
-                "content": {"application/json": {"schema": {"type": "object"}}},
+                "content": _STREAM if each.streams else _DOCUMENT,
             },
             **{code: _refusal(text) for code, text in _REFUSED.items()},
         },

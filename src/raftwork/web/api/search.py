@@ -12,8 +12,9 @@ from typing import Final
 
 from raftwork.client.run_info import Filter, SearchFields
 
-#: How long the brokers look for one page, s.
-BUDGET_S: Final = 2.0
+#: How long the brokers look for one page, s: it is there within 300 ms, and asked for again while
+#: somebody looks.
+BUDGET_S: Final = 0.25
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _AGE: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
 TERMS: Final = ("state", "name", "queue", "tag", "since", "error", "worker")

@@ -7,7 +7,7 @@ import base64
 import json
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -31,16 +31,21 @@ from raftwork.web.api.endpoint import BODY_BYTES_MAX, TEXT_MAX, Asked, Endpoint
 from raftwork.web.api.openapi import document
 from raftwork.web.api.shared import Shared
 from raftwork.web.api.sight import NoApp, Sight
+from raftwork.web.stream.viewers import Streams, TooManyViewers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
 
+    from raftwork.web.stream.subscription import Subscription
+
 #: A longer integer is told in hexadecimal: Python writes no decimal of more than 4,300 digits.
 _INT_BITS_MAX: Final = 10_000
 #: For the whole of a body, s.
 BODY_S: Final = 10.0
+#: In which a browser says where its stream broke off.
+_LAST: Final = "last-event-id"
 
 log = logging.getLogger("raftwork.web")
 
@@ -54,6 +59,7 @@ _STATUS: Final[Mapping[type[Exception], int]] = {
     ProtocolError: 409,
     QueueFull: 429,
     NoApp: 503,
+    TooManyViewers: 503,
     Unavailable: 503,
     TimeoutError: 504,
     TypeError: 400,
@@ -68,6 +74,7 @@ class Api:
     def __init__(self, sight: Sight, rules: Rules) -> None:
         self._sight, self._rules = sight, rules
         self._shared = Shared()
+        self.streams = Streams(sight.watch, sight.own_app, self._shared.forget)
 
     def routes(self) -> list[BaseRoute]:
         """Below `/api/v1`."""
@@ -95,11 +102,25 @@ class Api:
         if endpoint.changes:
             require_own_page(request)
             body = await _body(request)
-        said = endpoint.check(request.path_params, request.query_params.multi_items(), body)
+        query = request.query_params.multi_items()
+        if endpoint.streams and (last := request.headers.get(_LAST)):
+            query = [(n, v) for n, v in query if n != "after"] + [("after", last)]
+        said = endpoint.check(request.path_params, query, body)
         asked = Asked(said, visitor, payloads=rules.shows_payloads(visitor))
+        if endpoint.streams:
+            subscription = cast("Subscription", endpoint.answer(self._sight, asked))
+            return self.streams.open(subscription, partial(self._still, endpoint, request))
         if endpoint.changes:
             return await run_in_threadpool(self._act, endpoint, asked)
         return await run_in_threadpool(self._look, endpoint, asked)
+
+    def _still(self, endpoint: Endpoint, request: Request) -> bool:
+        """Whether whoever sent it may go on: their token may be good for nothing by now."""
+        try:
+            self._rules.require(self._rules.visitor(request), endpoint.role, changes=False)
+        except Forbidden:
+            return False
+        return True
 
     def _look(self, endpoint: Endpoint, asked: Asked) -> Response:
         def make() -> object:

@@ -64,6 +64,7 @@ async function change(path, body, { ask = null, done = () => "Done." } = {}) {
 async function enter() {
   try {
     me = await look("me");
+    live.follow({ events: me.leader_can_be_asked });
     need();
   } catch (error) {
     if (error.status === 401) me = false;

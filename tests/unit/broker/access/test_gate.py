@@ -3,7 +3,8 @@
 import pytest
 
 from raftwork.broker.access.access_list import Grant
-from raftwork.broker.access.gate import Gate, objection, within_queues
+from raftwork.broker.access.gate import objection, refusal, within_queues
+from raftwork.broker.access.rights import RIGHTS, may
 from raftwork.features.cancel import CancelTasks, Scope
 from raftwork.features.dead_letters import ListDead, PurgeDead
 from raftwork.features.drain import DrainWorker
@@ -81,13 +82,13 @@ def peer(name: str) -> PeerHello:
 
 def test_a_refusal_says_what_the_key_has_and_what_it_takes() -> None:
     reader = Grant("ada", frozenset({Role.READER}))
-    refused = Gate().refusal(reader, enqueue("q"), 10, 0, leads=True)
+    refused = refusal(reader, enqueue("q"))
     assert refused == Refused(
         7,
         Code.PERMISSION_DENIED,
         "the key ada has the role reader, and Enqueue takes admin or client",
     )
-    hello = Gate().refusal(MAIL, peer("a"), 10, 0, leads=False)
+    hello = refusal(MAIL, peer("a"))
     assert hello is not None
     assert hello.request == 0
 
@@ -96,6 +97,19 @@ def test_a_brokers_key_is_that_brokers() -> None:
     b = Grant("b", frozenset({Role.PEER}))
     assert objection(b, peer("b")) is None
     assert objection(b, peer("a")) is not None
+
+
+@pytest.mark.parametrize("role", Role)
+def test_each_role_is_told_of_each_message_that_it_may_not_send(role: Role) -> None:
+    """Before anything of the message is read."""
+    grant = Grant("k", frozenset({role}))
+    refused = [kind for kind in RIGHTS if not may(grant.roles, kind)]
+    assert refused
+    for kind in refused:
+        takes = " or ".join(sorted(RIGHTS[kind].roles))
+        assert objection(grant, tuple.__new__(kind, ())) == (
+            f"the key k has the role {role}, and {kind.__name__} takes {takes}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -153,34 +167,9 @@ def test_and_it_is_for_those(message: ToBroker) -> None:
     assert objection(MAIL, message) is None
 
 
-def test_a_key_with_a_rate_is_told_when_to_come_again() -> None:
-    limited = Grant("ada", frozenset({Role.CLIENT}), tasks_per_second=100)
-    gate = Gate()
-    assert gate.refusal(limited, enqueue("q", 300), 10, 5_000, leads=True) is None
-    refused = gate.refusal(limited, enqueue("q", 2), 10, 5_000, leads=True)
-    assert refused is not None
-    assert refused.code is Code.QUEUE_FULL
-    assert refused.text == (
-        "the key ada may enqueue 100 tasks a second on the average, and 2 more are too many now;"
-        " try again in 2.0 s"
-    )
-    assert gate.refusal(limited, enqueue("q", 2), 10, 5_000, leads=False) is None
-    assert gate.refusal(limited, ClientHello(PROTOCOL), 10, 5_000, leads=True) is None
-    assert gate.refusal(limited, enqueue("q", 2), 10, 7_000, leads=True) is None
-
-
-def test_a_flow_counts_as_its_tasks_do() -> None:
-    limited = Grant("ada", frozenset({Role.CLIENT}), tasks_per_second=2)
-    gate = Gate()
-    assert gate.refusal(limited, flow(*["q"] * 6), 10, 0, leads=True) is None
-    refused = gate.refusal(limited, flow("q", "q"), 10, 0, leads=True)
-    assert refused is not None
-    assert "2 more are too many now; try again in 2.0 s" in refused.text
-
-
 def test_what_cannot_be_read_is_refused_as_that() -> None:
     for message in (SubmitFlow(7, 0, "f", 1, False, b"\xc1"), CreateSchedule(7, "s", b"\xc1")):
-        refused = Gate().refusal(MAIL, message, 10, 0, leads=True)
+        refused = refusal(MAIL, message)
         assert refused is not None
         assert (refused.request, refused.code) == (7, Code.PROTOCOL)
 

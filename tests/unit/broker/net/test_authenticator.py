@@ -1,7 +1,11 @@
 """Real sockets: who is let in, who is told why not, and what becomes of those that are revoked."""
 
+import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from raftwork.broker.net.refused_addresses import REFUSED_MAX, WINDOW_MS
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.peer_events import KeyNotKnown
 from raftwork.errors import AccessListRefused
-from raftwork.keys import Key, Role, new_key
+from raftwork.keys import Key, Role, new_key, read_key, replace_key, write_key
 from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.net.links import LinkOptions, Links
 from raftwork.testing.processes import free_addresses
@@ -121,6 +125,39 @@ def test_from_where_a_key_was_let_in_nobody_is_slowed(broker: Broker, ada: Key) 
     assert keys._addresses.slowed == ("10.0.0.9",)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels let all in")
+def test_who_comes_and_goes_without_a_word_is_slowed_and_nobody_beside_him(
+    broker: Broker, ada: Key
+) -> None:
+    host, _, port = broker.address.rpartition(":")
+    client = Client(broker, ada)
+    until(lambda: broker.heard, broker, client)
+
+    def connect(source: str) -> socket.socket:
+        return socket.create_connection((host, int(port)), 5, (source, 0))
+
+    deadline = now() + PATIENCE_S * 1_000
+    while not slowed(broker):  # what is silent for some seconds the broker closes
+        assert now() < deadline
+        with ExitStack() as silent:
+            for _ in range(2 * REFUSED_MAX):
+                silent.enter_context(connect("127.0.0.2"))
+                connect("127.0.0.2").close()
+            for _ in range(REFUSED_MAX // 2):
+                silent.enter_context(connect("127.0.0.3"))
+            window_ends = now() + WINDOW_MS
+            until(lambda end=window_ends: slowed(broker) or now() > end, broker, client)  # type: ignore[misc]
+    assert slowed(broker) == ("127.0.0.2",)
+    client.links.close()
+
+
+def slowed(broker: Broker) -> tuple[str, ...]:
+    broker.transport.tend(now())
+    keys = broker.transport._keys
+    assert keys is not None
+    return keys._addresses.slowed
+
+
 def test_strangers_are_turned_away_and_told_why(broker: Broker, ada: Key) -> None:
     unknown = new_key("ada", [Role.CLIENT])  # the name alone is nobody
     for key, brokers, why in (
@@ -136,6 +173,59 @@ def test_strangers_are_turned_away_and_told_why(broker: Broker, ada: Key) -> Non
     assert not broker.heard
     told = {event.key for event in broker.events if isinstance(event, KeyNotKnown)}
     assert told == {unknown.public}
+
+
+class Rotating:
+    """A process whose key is in a file, and the broker that it talks to."""
+
+    def __init__(self, directory: Path, broker: Broker, key: Key) -> None:
+        self.file = str(directory / "ada.key")
+        write_key(replace(key, brokers={"a": (broker.key.public,)}), self.file)
+        self.client = Client(broker, None)
+        self.client.links.close()
+        self.client.links = Links(
+            lambda host: (host,), LinkOptions(FRAME_BYTES_MAX), read_key(self.file)
+        )
+        self.client.links.connect(broker.address, now())
+
+
+def test_a_key_that_was_replaced_is_read_again_where_the_old_one_is_not_let_in(
+    broker: Broker, ada: Key, tmp_path: Path
+) -> None:
+    rotating = Rotating(tmp_path, broker, ada)
+    until(lambda: broker.heard, broker, client := rotating.client)
+    new = new_key("ada", ada.roles, brokers={"a": (broker.key.public,)})
+    replace_key(new, rotating.file)
+    text = revoked(broker.file.read_text(), "", "ada")
+    broker.file.write_text(allowed(text, "", Grant("ada", ada.roles), new.public))
+    broker.transport.cut(broker.admission.reload(), now())
+    until(lambda: not client.up, broker, client)
+    until(lambda: broker.heard[-1][2] == new.public, broker, client)
+    assert not client.denials
+    # It is not let in now either, and its file says nothing else: that is told.
+    broker.file.write_text(revoked(broker.file.read_text(), "", "ada"))
+    broker.transport.cut(broker.admission.reload(), now())
+    until(lambda: client.denials, broker, client)
+    assert new.public in client.denials[0]
+    client.links.close()
+
+
+def test_a_brokers_key_that_was_replaced_is_found_in_the_refreshed_file(
+    broker: Broker, ada: Key, tmp_path: Path
+) -> None:
+    rotating = Rotating(tmp_path, broker, ada)
+    until(lambda: broker.heard, broker, client := rotating.client)
+    new = new_key("a", [Role.PEER])
+    replace_key(replace(read_key(rotating.file), brokers={"a": (new.public,)}), rotating.file)
+    text = allowed(broker.file.read_text(), "", Grant("a", new.roles), new.public)
+    broker.file.write_text(text)
+    broker.transport.close(0)
+    admission = Admission(new, str(broker.file), ["a"])
+    broker.transport = Transport(broker.address, {}, now(), admission=admission)
+    broker.heard.clear()
+    until(lambda: broker.heard, broker, client)
+    assert not client.denials
+    client.links.close()
 
 
 def test_of_several_brokers_keys_the_one_that_fits_is_found(broker: Broker, ada: Key) -> None:

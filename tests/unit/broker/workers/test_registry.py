@@ -122,6 +122,23 @@ def test_what_began_and_is_not_known_any_more_is_lost_not_sent_again(
     assert harness.state() is State.LOST
 
 
+def test_tokens_that_a_hello_made_up_are_put_into_no_set(harness: RegistryHarness) -> None:
+    """They may be chosen to have one hash, and a set of those takes the square of their number."""
+    compared = [0]
+
+    class Token(int):
+        def __hash__(self) -> int:
+            return 7
+
+        def __eq__(self, other: object) -> bool:
+            compared[0] += 1
+            return int(self) == other
+
+    made_up = [Holding(Token(1_000 + n), Held.WAITING, 0) for n in range(200)]
+    harness.hello(2, *made_up)
+    assert compared[0] < 1_000
+
+
 def test_an_overtaken_hello_changes_nothing(harness: RegistryHarness) -> None:
     harness.hello(5)
     harness.sent()

@@ -21,7 +21,7 @@ from raftwork.web.access import Role, Rules, Tokens, Visitor, networks, sha256
 from raftwork.web.api import dead, serving
 from raftwork.web.api.catalogue import ENDPOINTS
 from raftwork.web.api.endpoint import BODY_BYTES_MAX
-from raftwork.web.application import POLICY, application
+from raftwork.web.application import POLICY, application, end_streams
 from tests.unit.web.seen import watch
 
 HOST = "http://127.0.0.1:7780"
@@ -580,6 +580,41 @@ def _refuse(*_: object) -> None:
     raise ProtocolError("not here")
 
 
+@pytest.mark.parametrize(
+    ("said", "status", "text"),
+    [
+        ("after=x", 400, "'x' is no cursor"),
+        ("kind=failed,odd", 400, "kinds are"),
+        ("topics=all", 400, "topics: they are events, changed; got 'all'"),
+        ("since=1h", 400, "there is no 'since' here"),
+    ],
+)
+def test_what_a_stream_cannot_be_asked_for_is_refused_by_name(
+    local: TestClient, said: str, status: int, text: str
+) -> None:
+    answer = local.get(f"/api/v1/stream?{said}")
+    assert (answer.status_code, text in answer.json()["text"]) == (status, True), answer.text
+
+
+def test_a_stream_needs_a_visitor_an_app_for_events_and_room(
+    world: VirtualApp, tokens: Tokens
+) -> None:
+    assert client(Rules(tokens=tokens)).get("/api/v1/stream").status_code == 401
+    alone = TestClient(application(watch(), None), base_url=HOST)
+    assert alone.get("/api/v1/stream").json()["error"] == "NoApp"
+    served = application(watch(), app)
+    end_streams(served)
+    full = TestClient(served, base_url=HOST).get("/api/v1/stream")
+    assert (full.status_code, full.json()["error"]) == (503, "TooManyViewers")
+
+
+def test_where_a_stream_broke_off_is_what_the_browser_says_of_it(local: TestClient) -> None:
+    """It asks for the address that it knows, which says where it began."""
+    cursor = f"{1:08x}.{2:012x}.{3:06x}"
+    answer = local.get(f"/api/v1/stream?after={cursor}", headers={"Last-Event-ID": "broken"})
+    assert (answer.status_code, "'broken'" in answer.json()["text"]) == (400, True)
+
+
 def test_without_a_key_for_it_the_leader_is_not_asked(world: VirtualApp) -> None:
     here = TestClient(application(watch(), None), base_url=HOST)
     assert here.get("/api/v1/overview").status_code == 200
@@ -593,6 +628,22 @@ def test_beyond_loopback_without_tokens_there_are_health_and_metrics_alone() -> 
     assert here.get("/livez").status_code == 200
     for path in ("/", "/static/app.js", "/api/v1/overview", "/api/v1/openapi.json"):
         assert here.get(path).status_code == 404
+
+
+def test_where_visitors_are_asked_who_they_are_so_is_who_reads_metrics(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"viewer {sha256('secret')} prometheus\n")
+    for rules, bearer, status in (
+        (Rules(tokens=Tokens(str(file))), "secret", 200),
+        (Rules(tokens=Tokens(str(file))), "guessed", 401),
+        (Rules(auth_header="x-user", trust=networks("10.0.0.0/8")), "secret", 401),
+    ):
+        here = TestClient(application(watch("a"), None, rules), base_url="http://a.example")
+        assert here.get("/metrics").status_code == 401
+        told = here.get("/metrics", headers={"Authorization": f"Bearer {bearer}"})
+        assert told.status_code == status
+        assert ("raftwork_broker_up" in told.text) == (status == 200)
+        assert here.get("/livez").status_code == 200
 
 
 # ---- what a browser is told, and what programs read ---------------------------------------------

@@ -1,7 +1,7 @@
 import { chart } from "../chart.js";
 import { MARKS, marked, marksOf } from "../marks.js";
 import { count, duration, rate } from "../format.js";
-import { figure, html, inQueue, nothing, share, state, table, to, waiting } from "../parts.js";
+import { figure, html, inQueue, nothing, share, state, table, taskLink, to, waiting, when } from "../parts.js";
 
 // Points are asked for whole: some 20 kB an hour, packed.
 export const overview = {
@@ -20,7 +20,8 @@ export const overview = {
         <section><h2>Queues</h2>${waiting(live.get("queues"), busiest)}</section>
         <section><h2>Brokers</h2>${brokers(data)}</section>
       </div>
-      ${marked(marksOf(live), { may, change })}`)}`;
+      ${marked(marksOf(live), { may, change })}
+      <section><h2>Latest events</h2>${events(live)}</section>`)}`;
   },
 };
 
@@ -88,4 +89,39 @@ function brokers({ brokers: rows }) {
       { name: "Up", num: true, quiet: true, cell: (b) => duration(b.facts?.uptime) },
     ],
   });
+}
+
+// ---- events ---------------------------------------------------------------------------------------
+
+const NEWEST = 12;
+// Which state an event's word looks like; another one's is a name.
+const LOOKS = {
+  enqueued: "queued", assigned: "running", finished: "succeeded", failed: "failed", lost: "lost",
+  cancelled: "cancelled", expired: "cancelled", retried: "scheduled", released: "queued",
+  postponed: "scheduled", replaced: "blocked", dead: "failed", redriven: "queued", paused: "paused",
+  flow_finished: "succeeded", flow_failed: "failed", flow_cancelled: "cancelled", worker_lost: "lost",
+};
+
+function events(live) {
+  return html`${table({
+    caption: "The latest events, the newest first",
+    rows: live.events.slice(0, NEWEST),
+    key: (event) => event.cursor,
+    empty: "None since this page was opened.",
+    columns: [
+      { name: "Event", cell: ({ kind }) => state(LOOKS[kind] || "queued", kind.replaceAll("_", " ")) },
+      { name: "Of", wide: true, cell: (event) => about(event) },
+      { name: "Queue", cell: ({ queue }) => queue || html`<span class="quiet">–</span>` },
+      { name: "Worker", cell: ({ worker }) => worker || html`<span class="quiet">–</span>` },
+      { name: "What", rest: true, cell: ({ text, run }) => text || (run ? `ran ${duration(run)}` : html`<span class="quiet">–</span>`) },
+      { name: "At", num: true, quiet: true, cell: ({ at }) => when(at) },
+    ],
+  })}${live.skipped ? html`<p class="quiet">${count(live.skipped)} more happened, and are not listed.</p>` : nothing}`;
+}
+
+function about({ kind, id, name }) {
+  if (!id) return name || html`<span class="quiet">–</span>`;
+  if (kind.startsWith("schedule")) return html`<a href=${to("schedules")}>${id}</a>`;
+  if (kind.startsWith("flow_")) return html`<a href=${to("flow", { id })}>${id}</a>`;
+  return taskLink(id, name || id);
 }
