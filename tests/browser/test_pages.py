@@ -132,6 +132,17 @@ def test_what_runs_is_cancelled_by_the_keyboard_alone(browser: Browser, place: P
     wait_until(lambda: run.status() == "cancelled", "its end")
 
 
+def test_the_log_of_what_runs_is_followed_until_its_end(browser: Browser, place: Place) -> None:
+    run = place.app.named("reports.build").enqueue(6)
+    browser.open(f"{place.url}/#/task?id={run.id}")
+    browser.press("Follow its log")
+    browser.see("begins page 5")
+    browser.shot("log-light")
+    assert browser.findings() == []
+    browser.see("Nothing more comes.")
+    assert run.status() == "succeeded"
+
+
 def test_dead_tasks_are_run_again_and_purged_and_first_said(browser: Browser, place: Place) -> None:
     runs = place.app.named("billing.charge").enqueue_many([(f"d{n}",) for n in range(3)])
     for run in runs:
