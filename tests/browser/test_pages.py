@@ -267,8 +267,12 @@ def test_a_viewer_logs_in_and_sees_no_contents_and_no_buttons(
 ) -> None:
     file = tmp_path / "tokens"
     file.write_text(f"viewer {sha256('v')} vera\noperator {sha256('o')} otto\n")
-    url = place.dashboard("with-tokens", "--token-file", str(file))
+    url = place.dashboard(
+        *("with-tokens", "--token-file", str(file)),
+        *("--log-link", "https://logs.example/?q={task_id}"),
+    )
     task = f"{url}/#/task?id={place.ids['waiting']}"
+    logs = f"https://logs.example/?q={place.ids['waiting']}"
     for token, name in (("v", "vera"), ("o", "otto")):
         browser.open(task)
         browser.see("Log in")
@@ -281,6 +285,7 @@ def test_a_viewer_logs_in_and_sees_no_contents_and_no_buttons(
         sees = token == "o"
         assert ("later" in browser.text()) is sees
         assert ("Cancel the task" in browser.text()) is sees
+        assert browser.all(f"main a[href='{logs}']")
         browser.press(name)
         browser.see("Log in")
     browser.driver.get_log("browser")  # type: ignore[no-untyped-call] # 401 before each login

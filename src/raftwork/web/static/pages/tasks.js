@@ -97,6 +97,7 @@ export const task = {
         ["In the flow", data.lineage.flow && html`<a class="id" href=${to("flow", { id: data.lineage.flow })}>${shortId(data.lineage.flow)}</a>`],
         ["Made by", data.lineage.parent && taskLink(data.lineage.parent, shortId(data.lineage.parent))],
         ["Made", data.lineage.children.length ? html`${data.lineage.children.map((id, at) => html`${at ? ", " : ""}${taskLink(id, shortId(id))}`)}${data.lineage.more ? " and more" : ""}` : null],
+        ["Logs", me.log_link && html`<a href=${me.log_link.replaceAll("{task_id}", encodeURIComponent(data.id))} target="_blank" rel="noreferrer">kept elsewhere</a>`],
         ["Flow", data.name === "flow" && !data.queue ? html`<a href=${to("flow", { id: data.id })}>its graph</a>` : null],
       ])}
       ${attempts(data.attempts)}
