@@ -184,8 +184,10 @@ def test_a_schedule_is_changed(browser: Browser, place: Place) -> None:
     box = browser.wait(lambda: browser.all("input[name=cron]"), "the form")[0]
     box.clear()
     box.send_keys("45 4 * * *" + Keys.ENTER)
-    browser.see("Changed.")
-    assert place.app.schedules.get("nightly-report").cron == "45 4 * * *"
+    changed = "45 4 * * *"
+    wait_until(lambda: place.app.schedules.get("nightly-report").cron == changed, "the change")
+    browser.wait(lambda: not browser.all("form.fields"), "the form's end")
+    browser.see(changed)
 
 
 def test_a_queues_settings_are_changed(browser: Browser, place: Place) -> None:
@@ -193,8 +195,8 @@ def test_a_queues_settings_are_changed(browser: Browser, place: Place) -> None:
     browser.press("Change them")
     box = browser.wait(lambda: browser.all("input[name=max_length]"), "the form")[0]
     box.send_keys("1000" + Keys.ENTER)
-    browser.see("Changed.")
-    assert place.app.queue("bulk").settings().max_length == 1_000
+    wait_until(lambda: place.app.queue("bulk").settings().max_length == 1_000, "the change")
+    browser.see("max length")
 
 
 def test_failures_of_a_kind_are_run_again(browser: Browser, place: Place) -> None:
