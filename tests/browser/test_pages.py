@@ -132,6 +132,17 @@ def test_what_runs_is_cancelled_by_the_keyboard_alone(browser: Browser, place: P
     wait_until(lambda: run.status() == "cancelled", "its end")
 
 
+def test_the_log_of_what_runs_is_followed_until_its_end(browser: Browser, place: Place) -> None:
+    run = place.app.named("reports.build").enqueue(6)
+    browser.open(f"{place.url}/#/task?id={run.id}")
+    browser.press("Follow its log")
+    browser.see("begins page 5")
+    browser.shot("log-light")
+    assert browser.findings() == []
+    browser.see("Nothing more comes.")
+    assert run.status() == "succeeded"
+
+
 def test_dead_tasks_are_run_again_and_purged_and_first_said(browser: Browser, place: Place) -> None:
     runs = place.app.named("billing.charge").enqueue_many([(f"d{n}",) for n in range(3)])
     for run in runs:
@@ -173,8 +184,10 @@ def test_a_schedule_is_changed(browser: Browser, place: Place) -> None:
     box = browser.wait(lambda: browser.all("input[name=cron]"), "the form")[0]
     box.clear()
     box.send_keys("45 4 * * *" + Keys.ENTER)
-    browser.see("Changed.")
-    assert place.app.schedules.get("nightly-report").cron == "45 4 * * *"
+    changed = "45 4 * * *"
+    wait_until(lambda: place.app.schedules.get("nightly-report").cron == changed, "the change")
+    browser.wait(lambda: not browser.all("form.fields"), "the form's end")
+    browser.see(changed)
 
 
 def test_a_queues_settings_are_changed(browser: Browser, place: Place) -> None:
@@ -182,8 +195,8 @@ def test_a_queues_settings_are_changed(browser: Browser, place: Place) -> None:
     browser.press("Change them")
     box = browser.wait(lambda: browser.all("input[name=max_length]"), "the form")[0]
     box.send_keys("1000" + Keys.ENTER)
-    browser.see("Changed.")
-    assert place.app.queue("bulk").settings().max_length == 1_000
+    wait_until(lambda: place.app.queue("bulk").settings().max_length == 1_000, "the change")
+    browser.see("max length")
 
 
 def test_failures_of_a_kind_are_run_again(browser: Browser, place: Place) -> None:
@@ -256,8 +269,12 @@ def test_a_viewer_logs_in_and_sees_no_contents_and_no_buttons(
 ) -> None:
     file = tmp_path / "tokens"
     file.write_text(f"viewer {sha256('v')} vera\noperator {sha256('o')} otto\n")
-    url = place.dashboard("with-tokens", "--token-file", str(file))
+    url = place.dashboard(
+        *("with-tokens", "--token-file", str(file)),
+        *("--log-link", "https://logs.example/?q={task_id}"),
+    )
     task = f"{url}/#/task?id={place.ids['waiting']}"
+    logs = f"https://logs.example/?q={place.ids['waiting']}"
     for token, name in (("v", "vera"), ("o", "otto")):
         browser.open(task)
         browser.see("Log in")
@@ -270,6 +287,7 @@ def test_a_viewer_logs_in_and_sees_no_contents_and_no_buttons(
         sees = token == "o"
         assert ("later" in browser.text()) is sees
         assert ("Cancel the task" in browser.text()) is sees
+        assert browser.all(f"main a[href='{logs}']")
         browser.press(name)
         browser.see("Log in")
     browser.driver.get_log("browser")  # type: ignore[no-untyped-call] # 401 before each login

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from raftwork.client.cancelling import GRACE_S
 from raftwork.client.documents import schedule_document
@@ -107,17 +107,15 @@ def trigger_schedule(sight: Sight, asked: Asked) -> object:
 
 def update_schedule(sight: Sight, asked: Asked) -> object:
     """Override what is given; refused if it was changed since the version `etag`."""
-    given: ScheduleFields = {}
-    for name in ("cron", "tz", "overlap", "catchup"):
-        if asked.text(name):
-            given[name] = asked.text(name)
+    words = ("cron", "tz", "overlap", "catchup")
+    given: dict[str, object] = {name: asked.text(name) for name in words if asked.text(name)}
     every = asked.number("every")
     if every is not None:
         given["every"] = every
     if not given:
         raise ValueError("give at least one of cron, every, tz, overlap, catchup")
-    etag = asked.text("etag") or None
-    return schedule_document(sight.app.schedules.update(asked.text("id"), etag=etag, **given))
+    etag, fields = asked.text("etag") or None, cast("ScheduleFields", given)
+    return schedule_document(sight.app.schedules.update(asked.text("id"), etag=etag, **fields))
 
 
 def reset_schedule(sight: Sight, asked: Asked) -> object:

@@ -615,6 +615,13 @@ def test_where_a_stream_broke_off_is_what_the_browser_says_of_it(local: TestClie
     assert (answer.status_code, "'broken'" in answer.json()["text"]) == (400, True)
 
 
+def test_the_page_is_told_where_logs_are_kept(world: VirtualApp) -> None:
+    link = "https://logs.example/?q={task_id}"
+    here = TestClient(application(watch(), app, log_link=link), base_url=HOST)
+    assert got(here.get("/api/v1/me"))["log_link"] == link
+    assert got(client().get("/api/v1/me"))["log_link"] is None
+
+
 def test_without_a_key_for_it_the_leader_is_not_asked(world: VirtualApp) -> None:
     here = TestClient(application(watch(), None), base_url=HOST)
     assert here.get("/api/v1/overview").status_code == 200
