@@ -294,6 +294,47 @@ def test_a_viewer_logs_in_and_sees_no_contents_and_no_buttons(
     place.cluster.children["with-tokens"].stop(20)
 
 
+#: Has the page keep its streams, and hide as if another tab were shown.
+STREAMS = """
+const Real = EventSource;
+window.streams = [];
+window.EventSource = class extends Real {
+  constructor(url) { super(url); streams.push(this); }
+};
+window.hide = (hidden) => {
+  Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+"""
+
+
+def test_a_tab_has_one_stream_and_none_while_it_is_hidden_and_goes_on_where_it_was(
+    browser: Browser, place: Place
+) -> None:
+    def told(script: str) -> bool:
+        return bool(browser.run(f"return {script}"))
+
+    script = {"source": STREAMS}
+    added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
+    browser.open("about:blank")
+    browser.open(f"{place.url}/#/overview")
+    browser.wait(lambda: browser.all("main a[href*='task?id=']"), "an event")
+    assert told("streams.length === 1 && streams[0].readyState === 1")
+    browser.run("hide(true)")
+    assert told("streams.length === 1 && streams[0].readyState === 2")
+    missed = place.app.named("mail.send", queue="mail").enqueue("meanwhile")
+    assert missed.result(timeout=30) == "sent to meanwhile"
+    browser.run("hide(false)")
+    assert told("streams.length === 2 && /after=[0-9a-f.]{20}/.test(streams[1].url)")
+    browser.wait(
+        lambda: any(
+            "finished" in row.text for row in browser.all(f"tr:has(a[href*='{missed.id}'])")
+        ),
+        "what happened while it was hidden",
+    )
+    browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
 def test_a_killed_leader_is_replaced_on_the_open_page_without_a_reload(
     browser: Browser, place: Place
 ) -> None:

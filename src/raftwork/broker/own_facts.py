@@ -28,7 +28,7 @@ CHANGES_MAX: Final = 50
 #: A turn that begins so late, ms, is a stall: workers' leases are put off by it (node.py).
 STALL_US: Final = 300_000
 #: Events that are counted, and nothing else.
-_COUNTED: Final = (QueueFullRefusal, RequestRefused, WorkerLost)
+_COUNTED: Final[tuple[type[Event], ...]] = (QueueFullRefusal, RequestRefused, WorkerLost)
 
 
 class OwnFacts:
@@ -45,7 +45,7 @@ class OwnFacts:
         self._alone_since: int | None = now
         self._alone_ms = 0
         self._last_leader = ""
-        self._seen = dict.fromkeys(_COUNTED, 0)
+        self._seen: dict[type[Event], int] = dict.fromkeys(_COUNTED, 0)
 
     def turn(self, took_us: int) -> None:
         """A turn of the loop is over; the wait before it is no part of it."""
