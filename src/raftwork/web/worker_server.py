@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from raftwork.web.checks import respond
 from raftwork.web.metrics import CONTENT_TYPE
-from raftwork.web.server import NICE, serve, start_logging
+from raftwork.web.server import serve, start_logging
 from raftwork.web.watch import now_ms
 from raftwork.web.worker_health import WorkerHealth
 from raftwork.web.worker_metrics import WorkerMetrics
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] = sys.argv) -> None:
     _, at = arguments
     start_logging()
     with suppress(OSError):
-        os.nice(NICE)
+        os.nice(10)  # as a broker's (__main__.py)
     health = WorkerHealth(now_ms())
 
     def end_with_worker() -> None:
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] = sys.argv) -> None:
         os._exit(0)
 
     threading.Thread(target=end_with_worker, daemon=True).start()
-    serve(application(health), at)
+    serve(application(health), at, beats=True)
     sys.exit(1)  # it ends with the worker, else something was wrong
 
 
