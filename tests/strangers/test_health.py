@@ -4,6 +4,7 @@ import json
 import signal
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from raftwork.testing.processes import free_addresses
@@ -11,13 +12,13 @@ from tests.strangers.place import Place
 
 
 def _ask(address: str, path: str) -> tuple[int, dict[str, Any]]:
-    """The status, and the document; 0 if nobody answers."""
+    """The status, and the document; 0 if nobody answers, or it ends in the middle of that."""
     try:
         with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
-    except OSError:
+    except (OSError, HTTPException):
         return 0, {}
 
 
