@@ -57,7 +57,7 @@ class HttpChild:
             command += ["--app-key", str(config.http_key)]
         # Its standard input ends with us, however we do, and it with that (web/server.py). A key is
         # handed over by it, too: in a command or a file others would see it.
-        child = self._spawn(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0)
+        child = self._spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         if self._key is not None:
             assert child.stdin is not None
             try:

@@ -34,12 +34,18 @@ MEMORY_BYTES: Final = 512 * 1024 * 1024
 CONNECTIONS_MAX: Final = 250
 #: For an answer of the leader, s: who looks at a page waits no longer.
 PATIENCE_S: Final = 5.0
+#: Between two signs of life, s.
+BEAT_S: Final = 1
 #: The exit status if the address cannot be had; uvicorn's.
 _NOT_STARTED: Final = 3
 
 
-def serve(app: Starlette, listen: str) -> None:
-    """Answer at that address until this process is told to end."""
+def serve(app: Starlette, listen: str, *, beats: bool = False) -> None:
+    """Answer at that address until this process is told to end.
+
+    With `beats` the standard output is a pipe of a process that looks after this one, and is told
+    every second that it works (net/tended_child.py).
+    """
     from uvicorn import Config
 
     from raftwork.web.connections import Connection, Server
@@ -58,12 +64,21 @@ def serve(app: Starlette, listen: str) -> None:
         server_header=False,
         # Who asks is who is connected: a header says so only where we are told to trust it.
         proxy_headers=False,
+        callback_notify=_beat if beats else None,
+        timeout_notify=BEAT_S,
     )
+    if beats:
+        os.set_blocking(1, False)  # whoever does not read is not waited for
     server = Server(config, partial(end_streams, app))
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
         sys.exit(_NOT_STARTED)
+
+
+async def _beat() -> None:
+    with suppress(OSError):
+        os.write(1, b".")
 
 
 def start_logging() -> None:
@@ -120,5 +135,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rules = Rules(tokens=None if options.tokens is None else Tokens(options.tokens))
     except TokensRefused as error:
         sys.exit(str(error))
-    serve(application(watch, app, rules, shows_page=shows_page), options.http)
+    serve(application(watch, app, rules, shows_page=shows_page), options.http, beats=True)
     sys.exit(1)  # it ends with its parent, else something was wrong

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from raftwork.web.health import Check
 
-#: What tasks need comes first.
-_NICE: Final = 10
 _HEADERS: Final = {"Content-Type": CONTENT_TYPE}
 
 
@@ -79,7 +77,7 @@ def main(arguments: Sequence[str] = sys.argv) -> None:
     """Serve until the worker is gone."""
     _, at = arguments
     with suppress(OSError):
-        os.nice(_NICE)
+        os.nice(10)  # as a broker's (__main__.py)
     start_logging()
     health = WorkerHealth(now_ms())
 
@@ -88,7 +86,7 @@ def main(arguments: Sequence[str] = sys.argv) -> None:
         os._exit(0)
 
     threading.Thread(target=end_with_worker, daemon=True).start()
-    serve(application(health), at)
+    serve(application(health), at, beats=True)
     sys.exit(1)  # it ends with the worker, else something was wrong
 
 

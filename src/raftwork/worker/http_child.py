@@ -71,7 +71,7 @@ class HttpChild:
         with far:
             # A Ctrl-C is for the worker, which drains, and is looked at meanwhile.
             return self._spawn(
-                command, stdin=far, stdout=subprocess.DEVNULL, start_new_session=True
+                command, stdin=far, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
             )
 
     def _let_go(self) -> None:

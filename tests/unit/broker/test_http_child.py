@@ -18,6 +18,7 @@ class Child:
         self.returncode: int | None = None
         self.killed = False
         self.stdin = Pipe()
+        self.stdout = None
 
     def poll(self) -> int | None:
         return self.returncode

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import anyio.to_thread
 import httpx
@@ -50,6 +51,36 @@ runpy.run_module("raftwork.web", run_name="__main__")
 """
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert said.stdout == "nice 10\n"
+
+
+def test_a_child_says_every_second_that_it_works_and_waits_for_nobody_to_hear_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served: list[Config] = []
+
+    class Served(SimpleNamespace):
+        def __init__(self, config: Config, _at_end: object) -> None:
+            served.append(config)
+            super().__init__(started=True, run=lambda: None)
+
+    monkeypatch.setattr(connections, "Server", Served)
+    blocking: list[tuple[int, bool]] = []
+    monkeypatch.setattr("os.set_blocking", lambda *asked: blocking.append(asked))
+    server.serve(application(watch()), "127.0.0.1:1")
+    server.serve(application(watch()), "127.0.0.1:1", beats=True)
+    dashboard, child = served
+    assert dashboard.callback_notify is None
+    assert (child.timeout_notify, blocking) == (1, [(1, False)])
+    said: list[tuple[int, bytes]] = []
+
+    def full(*what: tuple[int, bytes]) -> None:
+        said.append(what)  # type: ignore[arg-type]
+        raise BlockingIOError
+
+    monkeypatch.setattr("os.write", full)
+    assert child.callback_notify is not None
+    asyncio.run(child.callback_notify())  # type: ignore[arg-type]
+    assert said[0] == (1, b".")
 
 
 def test_a_check_that_is_none_is_not_well() -> None:

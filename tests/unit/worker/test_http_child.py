@@ -25,6 +25,7 @@ class Child:
     def __init__(self, command: list[str], stdin: socket.socket) -> None:
         self.command = command
         self.stdin = stdin.dup()
+        self.stdout = None
         self.returncode: int | None = None
         self.killed = False
 
