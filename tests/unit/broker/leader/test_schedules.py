@@ -525,7 +525,7 @@ def test_an_etag_that_is_old_is_refused() -> None:
 
 
 def test_no_map_of_a_clients_is_built_of_what_its_tasks_have_besides() -> None:
-    """A mebibyte of keys that collide would hold up the leader for a minute."""
+    """A mebibyte of keys that collide would hold up the leader for seconds."""
     world = Scheduling()
     with pytest.raises(ProtocolError, match=r"task is malformed: .*max_map_len"):
         world.create(every=HOUR, extras=pack({n: n for n in range(100)}))
