@@ -23,7 +23,7 @@ PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench docs lock clean
+.PHONY: help demo test compiled unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -33,6 +33,10 @@ demo: $(VENV)/.ready ## Three brokers, two workers: kill the leader and a worker
 
 test: $(VENV)/.ready ## Every test: units, simulated clusters, clusters of real processes
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m "not chaos and not browser" $(PROTOCOL)
+
+# The processes of `make test` all begin with that, at the same time: each would compile nearly all of it.
+compiled: $(VENV)/.ready ## Find all tests, and keep what is compiled for it
+	@$(BIN)/python -m pytest --collect-only --quiet > /dev/null
 
 unit: $(VENV)/.ready ## Only the fast tests without processes
 	$(BIN)/python -m pytest tests/unit
