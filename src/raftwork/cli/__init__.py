@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import click
 
 from raftwork.cli.feature_commands import add_to, command_lines
+from raftwork.cli.uncollected import uncollected
 from raftwork.errors import RaftworkError
 from raftwork.escapes import visible, visible_lines
 from raftwork.logs import start_plain
@@ -74,7 +75,8 @@ def _discovered() -> Iterator[click.Command]:
             yield command
 
 
-for each in _discovered():
-    main.add_command(each)
+with uncollected():
+    for each in _discovered():
+        main.add_command(each)
 for line in command_lines():
     add_to(main, line)

@@ -14,6 +14,7 @@ from raftwork.cli.container_init import divide_process_one
 from raftwork.cli.listening import check_http
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 from raftwork.cli.signals import leave_when_told
+from raftwork.cli.uncollected import uncollected
 from raftwork.cli.values import Seconds, check_addresses, parse_size, read_key_file, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
@@ -240,8 +241,9 @@ def _run(
     **as_given: Unpack[_AsGiven],
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
-    from raftwork import App
-    from raftwork.worker import Recycling, load, maker, run_worker
+    with uncollected():
+        from raftwork import App
+        from raftwork.worker import Recycling, load, maker, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
     flag = brokers if source is ParameterSource.COMMANDLINE else None

@@ -57,16 +57,9 @@ def _environment(version: str, venvs: Path) -> Path | None:
             return None
         subprocess.run([found, "-m", "venv", "--clear", home], check=True)
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-        install: list[str | Path] = [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "-c",
-            ROOT / "requirements.lock",
-        ]
-        subprocess.run([*install, *project["dependencies"]], check=True)
+        needs: list[str] = project["dependencies"]
+        install = ["-m", "pip", "install", "--quiet", "-c", str(ROOT / "requirements.lock")]
+        subprocess.run([str(python), *install, *needs], check=True)
         ready.touch()
     return python
 
