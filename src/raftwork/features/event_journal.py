@@ -151,7 +151,7 @@ class Journal:
         """New tasks are there."""
         if self.on:
             event = Happened(EventKind.ENQUEUED, ids, queue, name, due=due)
-            self._noted.append(lambda: (event,))
+            self._noted.append(partial(tuple, (event,)))
 
     def assigned(self, runs: Sequence[Running]) -> None:
         """These were handed out."""
