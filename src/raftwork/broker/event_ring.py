@@ -140,7 +140,7 @@ class EventRing:
         if happened:
             data = pack(happened)
             for event in happened:
-                events += event.events
+                events += len(event.ids) or 1
         last = _cursor((*at, events))
         self._db.execute(_INSERT, (*at, time, last.n, data))
         self.last = last

@@ -121,8 +121,9 @@ SLICE_US = 4_000
 SLICE_ENTRIES_MAX = 1_000
 #: How often (ms) the log is looked at for what it need not keep, at most.
 COMPACT_MS = 10
-#: Late acknowledgements are read with what comes next, or after so long (ms): each would wake a
-#: leader for nothing. Short beside every time by which a silent replica is missed.
+#: While a core awaits no peer, what peers say is read with what comes next, or after so long (ms):
+#: each late acknowledgement would wake a leader for nothing. It is short beside every time by which
+#: a silent replica is missed.
 PATIENCE_MS = 20
 #: How often (ms) to look whether a snapshot is made or installed.
 LOOK_MS = 50
@@ -216,11 +217,6 @@ class Replica:
         if self.background:
             at = self._now + LOOK_MS if at is None else min(at, self._now + LOOK_MS)
         return at
-
-    @property
-    def patience(self) -> int:
-        """For how long after a turn (ms) what other replicas say need not be read."""
-        return 0 if self.core.awaits_peers else PATIENCE_MS
 
     def wake(self, now: int) -> None:
         """First in every turn, before anything is read: a leader that slept too long ends here."""

@@ -155,7 +155,7 @@ class Journal:
         """New tasks are there."""
         if self.on:
             event = Happened(EventKind.ENQUEUED, ids, queue, name, due=due)
-            self._noted.append(lambda: (event,))
+            self._noted.append(partial(tuple, (event,)))
 
     def entered_ready(
         self, queue: str, name: str, ids: Sequence[str], first: int, time: int

@@ -457,7 +457,8 @@ class Ledger:
             begun = [self.running[token] for token in new if token in self.running]
             self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, begun))
             self._token_written = self.token
-        self.lanes.flush()
+        if self.lanes.changed:
+            self.lanes.flush()
         self.gates.flush()
         if self._touched:
             two = self.level >= level_two.LEVEL

@@ -217,7 +217,7 @@ class Raft:
         if output.committed:
             node.applied = output.committed[-1].at.seq
             node.log.trim(node.applied)
-        if not output.promises:
+        if not (output.append or output.promises):  # most that promise anything append
             return
         if output.append:
             node.log.written(output.append[-1].at)
@@ -346,8 +346,10 @@ class Raft:
     @property
     def leading(self) -> tuple[int, str | None]:
         """The epoch and the leader of `status`, at less cost: for use in every turn."""
-        node = self._node
-        return node.term, node.me.name if type(node.role) is Leader else node.leader
+        node, role = self._node, self._node.role
+        if type(role) is Follower:
+            return node.term, role.leader
+        return node.term, node.me.name if type(role) is Leader else None
 
     @property
     def awaits_peers(self) -> bool:

@@ -220,7 +220,7 @@ def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
 
 def on_append(node: Node, src: Peer, message: Append) -> None:
     """Follow the leader's log (§5.3) and answer once that is durable."""
-    if node.installing:
+    if node.incoming is not None and node.installing:
         # The log is about to be replaced; the leader is alive all the same.
         at, ok, hint = node.commit, True, ORIGIN
     else:
