@@ -40,8 +40,9 @@ NEVER: Final[Counts] = (-1,) * len(WORDS)
 
 
 def concerned(kind: EventKind) -> tuple[str, ...]:
-    """What an event of this kind makes another."""
-    return _CONCERNED.get(kind) or (_CONCERNED_BY_TENS[kind // 10],)
+    """What an event of this kind makes another; everything, if nothing is said of it here."""
+    found = _CONCERNED.get(kind) or _CONCERNED_BY_TENS[kind // 10 : kind // 10 + 1]
+    return tuple(found) or WORDS
 
 
 class Changes:
