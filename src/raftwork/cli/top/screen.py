@@ -335,7 +335,8 @@ class Top(App[None]):
         """Choose a table: where there is no room for all it is the one that is shown."""
         for place, pane in enumerate(self.panes.all):
             pane.set_class(place == number, "-chosen")
-        self.panes.all[number].focus()
+        # At once, and not when it is drawn: what is typed next is for this one.
+        self.screen.set_focus(self.panes.all[number])
 
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
         """Ask first."""

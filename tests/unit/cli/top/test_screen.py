@@ -86,6 +86,17 @@ def test_a_narrow_one_shows_one_table_and_a_key_another() -> None:
     assert "follower" in see(Told(), NARROW, "4")
 
 
+def test_a_key_that_is_typed_with_the_one_before_is_for_the_table_that_that_chose() -> None:
+    told = Told()
+
+    async def act(pilot: Pilot[None]) -> None:
+        assert isinstance(pilot.app, Top)
+        pilot.app.action_pane(1)
+        assert pilot.app.focused is pilot.app.panes.workers
+
+    play(told, act)
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 80])
 def test_however_narrow_the_names_are_there(width: int) -> None:
     text = see(Told(), (width, 12))
