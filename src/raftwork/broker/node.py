@@ -135,8 +135,8 @@ class Node:
     def _start_core(self, now: int) -> None:
         with self._containment.vital:
             core = self._setup.make_core(self._me, self._store, now)
-            send, clock_us = self._handshake.send, self._setup.clock_us
-            self._replica = Replica(core, self._store, self, send, clock_us)
+            send, clock_ns = self._handshake.send, self._setup.clock_ns
+            self._replica = Replica(core, self._store, self, send, clock_ns)
             self._chores_at = now
 
     def tell(self, event: Event) -> None:

@@ -284,7 +284,7 @@ class Server:
             writable=transport.writable,
             send_peer=transport.send_peer,
             dial=lambda name, address: transport.dial(name, address, _now()),
-            clock_us=lambda: time.monotonic_ns() // 1_000,
+            clock_ns=time.monotonic_ns,
             tell=self._tell,
             facts=self._own_facts,
             tells_attempts=event_logging.tells_attempts(),

@@ -16,7 +16,7 @@ The rules of this file (design §6.1):
     commit and the error goes up. Half-applied entries never become durable.
 (h) Of a long backlog a turn applies one slice (`Output.more`), so that a replica that is far behind
     answers between two of them, instead of falling silent until it has caught up. A slice is as
-    many entries as SLICE_US had room for last: what an entry takes cannot be seen from outside.
+    many entries as SLICE_NS had room for last: what an entry takes cannot be seen from outside.
 """
 
 from collections.abc import Callable
@@ -115,8 +115,8 @@ class Store(Log, Protocol):
 
 #: How long (ms) applied entries may wait for a commit. It is paid with a sync, so not at once.
 COMMIT_AFTER_MS = 50
-#: How long (us) a slice may take, unless it is a single entry.
-SLICE_US = 4_000
+#: How long (ns) a slice may take, unless it is a single entry.
+SLICE_NS = 4_000_000
 #: Entries of a slice, however little they take.
 SLICE_ENTRIES_MAX = 1_000
 #: How often (ms) the log is looked at for what it need not keep, at most.
@@ -190,14 +190,14 @@ class Replica:
         store: Store,
         host: Host,
         send: Callable[[Message], None],
-        clock_us: Callable[[], int] = lambda: 0,
+        clock_ns: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`clock_us` says what applying takes. One that stands still leaves slices as they are."""
+        """`clock_ns` says what applying takes. One that stands still leaves slices as they are."""
         self.core = core
         self._store = store
         self._host = host
         self._send = send
-        self._clock_us = clock_us
+        self._clock_ns = clock_ns
         #: Snapshots that are being made or installed.
         self.background = 0
         self._more_at: int | None = None
@@ -319,16 +319,19 @@ class Replica:
             host.activated(out.activated, self._now)
 
     def _apply(self, entries: tuple[Entry, ...]) -> None:
-        host, began = self._host, self._clock_us()
+        host, began = self._host, self._clock_ns()
         for entry in entries:
             if entry.kind is Kind.DATA:
                 host.apply(entry)
             else:
                 host.passed(entry)
         self._store.save_applied(entries[-1].at)
-        took_us, core = max(1, self._clock_us() - began), self.core
-        room = min(len(entries) * SLICE_US // took_us, 2 * core.slice_entries, SLICE_ENTRIES_MAX)
-        core.slice_entries = max(1, room)
+        took_ns, core = self._clock_ns() - began, self.core
+        if took_ns > SLICE_NS:
+            core.slice_entries = max(1, len(entries) * SLICE_NS // took_ns)
+        elif SLICE_ENTRIES_MAX > core.slice_entries <= len(entries):
+            room = len(entries) * SLICE_NS // max(1, took_ns)
+            core.slice_entries = min(2 * core.slice_entries, room)
 
     def _write_log(self, out: Output) -> None:
         if out.rewind is not None:

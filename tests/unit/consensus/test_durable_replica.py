@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Output, Position
-from raftwork.consensus.durable_replica import COMMIT_AFTER_MS, SLICE_US, Replica
+from raftwork.consensus.durable_replica import COMMIT_AFTER_MS, SLICE_NS, Replica
 from raftwork.consensus.raft import Config, replication
 from raftwork.consensus.raft.messages import Append, AppendReply, TimeoutNow, Vote, VoteReply, codec
 from raftwork.consensus.raft.state import Leader, Node
@@ -376,16 +376,16 @@ def test_h_a_long_backlog_is_applied_in_slices_with_a_turn_for_each() -> None:
     assert kinds(a).count("commit") == 1, "that of the entries; the slices wait for the next one"
 
 
-def paced(config: Config, takes_us: int) -> Member:
+def paced(config: Config, takes_ns: int) -> Member:
     """A member that needs so long for each entry."""
     a = Member(peer("a"), NAMES, formed(NAMES), config=config)
-    clock_us = lambda: takes_us * kinds(a).count("apply")  # noqa: E731
-    a.replica = Replica(a.core, a.store, a.host, a._send, clock_us)
+    clock_ns = lambda: takes_ns * kinds(a).count("apply")  # noqa: E731
+    a.replica = Replica(a.core, a.store, a.host, a._send, clock_ns)
     return a
 
 
 def test_h_a_slice_is_as_many_entries_as_there_is_time_for() -> None:
-    a = paced(Config(apply_within=0), takes_us=SLICE_US // 4)
+    a = paced(Config(apply_within=0), takes_ns=SLICE_NS // 4)
     for first in (1, 101):
         entries = tuple(map(entry, range(first, first + 100)))
         previous = Position(1, first - 1) if first > 1 else ORIGIN
@@ -402,7 +402,7 @@ def test_h_a_slice_is_as_many_entries_as_there_is_time_for() -> None:
 
 
 def test_h_slices_grow_again_once_entries_take_less() -> None:
-    a = paced(Config(apply_within=0), takes_us=0)
+    a = paced(Config(apply_within=0), takes_ns=0)
     a.core.slice_entries = 1
     entries = tuple(map(entry, range(1, 101)))
     a.replica.receive(peer("b"), codec.encode(Append(1, ORIGIN, 100, 0, entries)), a.now)

@@ -33,7 +33,7 @@ from raftwork.broker.machine.entry_versions import of_newer_release, read_entry
 from raftwork.broker.machine.gates import Gates
 from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.queries import Standing, Waiting
-from raftwork.broker.machine.retention import share, sweep, trim
+from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage
 from raftwork.features import dead_letters, flow_nodes
@@ -108,7 +108,7 @@ class Machine:
         time, batch = read_entry(ledger, data)
         ledger.time = max(ledger.time, time)
         effects: list[Effect] = []
-        sweep(ledger, effects, share(ledger, len(data)))
+        sweep(ledger, effects, len(data))
         replies = [self._carry_out(command, effects) for command in batch]
         self._go_on(effects)
         trim(ledger)

@@ -1,6 +1,6 @@
 """What time alone does: due retries wait again, old results are dropped, tombstones after them.
 
-One entry does a bounded part of it (`share`). What is left stays due, so the next entry goes on.
+One entry does a bounded part of it (`_share`). What is left stays due, so the next entry goes on.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ SHARE_LEAST = 100
 SHARE_BYTES = 16
 
 
-def share(ledger: Ledger, entry_bytes: int) -> int:
+def _share(ledger: Ledger, entry_bytes: int) -> int:
     """How much of each kind of work that time alone brings is done with an entry of such a size.
 
     Whoever waits for a small entry does not wait for much else: it may be one enqueue of many, one
@@ -53,8 +53,12 @@ def share(ledger: Ledger, entry_bytes: int) -> int:
     return min(most, SHARE_LEAST + entry_bytes // SHARE_BYTES)
 
 
-def sweep(ledger: Ledger, effects: list[Effect], limit: int) -> None:
-    """Do what became due by the machine's time, so much of each kind."""
+def sweep(ledger: Ledger, effects: list[Effect], entry_bytes: int) -> None:
+    """Do what became due by the machine's time, so much of each kind as goes with the entry."""
+    now = ledger.time
+    if ledger.next_retry > now < ledger.next_start and ledger.next_timer > now < ledger.next_expiry:
+        return
+    limit = _share(ledger, entry_bytes)
     if ledger.next_retry <= ledger.time:
         _retry(ledger, _due(ledger, DELAYED, ledger.time, limit), effects)
         ledger.find_next_retry()
