@@ -19,8 +19,11 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 # make CONSENSUS=zab …: all of it with this protocol. Without: tests with each, the rest with Raft.
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
+# Each of the thousands of processes below would compile all of Raftwork anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench promtool docs lock clean
+.PHONY: help demo test compiled unit cluster browser sim soak versions mutants teeth chaos faults fuzz lint types mypy pyright oldest suites bench promtool docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -30,6 +33,10 @@ demo: $(VENV)/.ready ## Three brokers, two workers: kill the leader and a worker
 
 test: $(VENV)/.ready ## Every test: units, simulated clusters, clusters of real processes
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m "not chaos and not browser" $(PROTOCOL)
+
+# The processes of `make test` all begin with that, at the same time: each would compile nearly all of it.
+compiled: $(VENV)/.ready ## Find all tests, and keep what is compiled for it
+	@$(BIN)/python -m pytest --collect-only --quiet > /dev/null
 
 unit: $(VENV)/.ready ## Only the fast tests without processes
 	$(BIN)/python -m pytest tests/unit
@@ -96,7 +103,7 @@ promtool: ## Prometheus' own tool on the rules and alerts in deploy/, and when t
 	    root=; [ "$$(id -u)" = 0 ] || root=sudo; \
 	    $$root apt-get install -y -qq --no-install-recommends prometheus > /dev/null; }
 	promtool check config deploy/prometheus/prometheus.yml
-	promtool test rules tests/prometheus/alerts.yml
+	promtool test rules tests/prometheus/alerts.yml tests/prometheus/rules.yml
 
 docs: $(VENV)/.ready-docs ## The documentation as a site, in dist/docs; dead links fail
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

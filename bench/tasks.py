@@ -85,6 +85,14 @@ def spin(seconds: float) -> list[object]:
     return [began, time.time(), current().worker]
 
 
+@app.task(name="bench.until_cancelled")
+def until_cancelled() -> float:
+    """Wait to be asked to end; gives when it was, s since 1970."""
+    while not current().cancelled:
+        time.sleep(0.0005)
+    return time.time()
+
+
 @app.task(name="bench.note")
 def note(path: str) -> None:
     """Write that this task's code has run."""

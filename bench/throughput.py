@@ -1,11 +1,13 @@
 """Tasks a second: end to end and enqueue only, no-op and 1 KiB, in batches and one by one."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from bench.harness import Figures, client, cluster
 from bench.tasks import noop, swallow
-from raftwork import App, Run
+from raftwork import App, BoundTask, Run
 
 BATCH = 1_000
 
@@ -13,10 +15,17 @@ BATCH = 1_000
 def end_to_end(app: App, name: str, args: tuple[bytes, ...], tasks: int, window: int) -> float:
     """Tasks/s from the first enqueue to the last result, `window` batches ahead of the results."""
     task = app.task(name=name)(noop.function if name == noop.name else swallow.function)
-    pending: list[list[Run[int | None]]] = []
+    return each_batch(lambda: task, args, tasks, window)
+
+
+def each_batch(
+    task: Callable[[], BoundTask[Any, Any]], args: tuple[bytes, ...], tasks: int, window: int
+) -> float:
+    """As `end_to_end`, with a task for each batch."""
+    pending: list[list[Run[object]]] = []
     began = time.perf_counter()
     for _ in range(tasks // BATCH):
-        pending.append(task.enqueue_many([args] * BATCH))
+        pending.append(task().enqueue_many([args] * BATCH))
         if len(pending) > window:
             for run in pending.pop(0):
                 run.result(timeout=60)

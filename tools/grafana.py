@@ -34,6 +34,29 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Wait, by queue", "short", (('raftwork:queue_tasks:max{state="queued"}', "{{queue}}"),)
         ),
         Panel(
+            "From ready to a worker, 99th percentile",
+            "s",
+            (
+                ("raftwork:task_wait_seconds:p99_5m", "{{queue}}"),
+                ("raftwork:queue_oldest_seconds:max", "{{queue}}, the oldest"),
+            ),
+        ),
+        Panel(
+            "Run, 99th percentile",
+            "s",
+            (("raftwork:task_run_seconds:p99_5m", "{{task}}"),),
+        ),
+        Panel(
+            "Attempts that fail a second",
+            "ops",
+            (
+                (
+                    "topk(10, sum by (task, reason) (raftwork:attempts_failed:rate5m))",
+                    "{{task}} {{reason}}",
+                ),
+            ),
+        ),
+        Panel(
             "Fail, of those that end",
             "percentunit",
             (("raftwork:tasks_failed:ratio5m", "{{queue}}"),),

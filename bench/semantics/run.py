@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from bench.harness import Figures
-from bench.semantics import limits, schedules, timers
+from bench.semantics import cancels, limits, schedules, timers
 
-ROWS = (*timers.ROWS, *limits.ROWS, *schedules.ROWS)
+ROWS = (*timers.ROWS, *limits.ROWS, *cancels.ROWS, *schedules.ROWS)
 
 
 def main(arguments: Sequence[str] = ()) -> Figures:

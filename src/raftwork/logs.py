@@ -13,6 +13,7 @@ import dataclasses
 import io
 import json
 import logging
+import logging.config
 import os
 import re
 import select
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO, cast
 
 from raftwork.escapes import visible, visible_json
 from raftwork.standard_streams import fill
@@ -74,18 +75,48 @@ def in_epoch(epoch: int) -> None:
     _speaker.epoch = epoch
 
 
-def start(level: str = "info", form: str = "text") -> None:
+class Plain(logging.StreamHandler[TextIO]):
+    """On standard error, for commands that end soon, and until `start`."""
+
+
+def start_plain() -> None:
+    """Have what is logged written, unless the program that this is part of sees to that."""
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=[Plain()])
+
+
+def start(
+    level: str = "info", form: str = "text", config: Mapping[str, object] | None = None
+) -> None:
     """Have all that is logged from here on, and the last words of a crash, written to stderr.
 
-    `level` is a key of LEVELS, `form` one of FORMATS.
+    `level` is a key of LEVELS, `form` one of FORMATS. `config` says it all in their place, as for
+    `logging.config.dictConfig`, whose errors it raises. A program that has handlers of its own by
+    now keeps them: our lines go to them.
     """
     fill()
     sys.stdout, sys.stderr = _unfailing(1, sys.stdout), _unfailing(_STDERR, sys.stderr)
     logging.raiseExceptions = False
-    handler = Handler(json_lines=form == "json")
-    os.register_at_fork(after_in_child=handler.forget)
-    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+    os.register_at_fork(after_in_child=_forget)
     sys.excepthook = _last_words
+    if config is not None:
+        logging.config.dictConfig(dict(config))
+        speak_on()
+    elif all(isinstance(each, Plain | Handler) for each in logging.getLogger().handlers):
+        handler = Handler(json_lines=form == "json")
+        logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+
+
+def _own_handlers() -> Iterator["Handler"]:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Handler):
+            yield handler
+
+
+def _forget() -> None:
+    """This is a fork."""
+    for handler in _own_handlers():
+        handler.forget()
 
 
 def speak_on() -> None:
@@ -100,6 +131,11 @@ def speak_on() -> None:
             logger.disabled = False
 
 
+def write_to(descriptor: int) -> None:
+    """Have Raftwork's own handler write there in place of standard error, in this process."""
+    _written.to = descriptor
+
+
 def say(line: str) -> None:
     """A line outside the log, for the program that started this process. It may be lost."""
     _put(f"{line}\n".encode(errors="backslashreplace"))
@@ -107,9 +143,8 @@ def say(line: str) -> None:
 
 def pass_time() -> None:
     """Write the counts that are due, as anything that is logged does. For loops with a clock."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, Handler):
-            handler.pass_time()
+    for handler in _own_handlers():
+        handler.pass_time()
 
 
 def alike(kind: str) -> dict[str, str]:
@@ -294,6 +329,8 @@ class _Written:
 
     #: It ends within a line, of which the rest is lost.
     torn: bool = False
+    #: Which descriptor that is.
+    to: int = _STDERR
 
 
 _written = _Written()
@@ -303,12 +340,12 @@ def _put(data: bytes) -> bool:
     """Write to stderr what it takes at once; whether that was all."""
     view = memoryview(b"\n" + data if _written.torn else data)
     poll = select.poll()
-    poll.register(_STDERR, select.POLLOUT)
+    poll.register(_written.to, select.POLLOUT)
     try:
         while view:
             if not poll.poll(0):
                 return False  # a full pipe, a terminal that is held: to write would be to wait
-            view = view[os.write(_STDERR, view[:_PIPE_BYTES]) :]
+            view = view[os.write(_written.to, view[:_PIPE_BYTES]) :]
             _written.torn = bool(view)
     except OSError:
         return False

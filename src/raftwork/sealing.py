@@ -36,6 +36,7 @@ SCHEDULED: Final = "arguments of a schedule"
 RESULT: Final = "results"
 FAILURE: Final = "texts of the failure"
 CHECKPOINT: Final = "checkpoints"
+LOG: Final = "lines of the log"
 
 
 class Codec(Protocol):

@@ -144,7 +144,7 @@ def proxied(target: str, prefix: str) -> Iterator[str]:
             except urllib.error.HTTPError as error:
                 answer = error
             with answer, suppress(OSError):  # the browser may have gone
-                self.send_response(answer.status)
+                self.send_response(answer.status or 502)
                 for name, value in answer.headers.items():
                     if name.lower() not in ("connection", "transfer-encoding"):
                         self.send_header(name, value)

@@ -1,10 +1,12 @@
 """What runs while somebody looks."""
 
+import logging
 import time
 
 from raftwork import App, current
 
 app = App()
+log = logging.getLogger("reports")
 
 
 @app.task(name="mail.send")
@@ -18,6 +20,7 @@ def build(pages: int) -> int:
     for page in range(pages):
         if current().cancelled:
             raise InterruptedError
+        log.info("begins page %d", page)
         current().progress(page / pages, f"page {page} of {pages}")
         time.sleep(0.5)
     return pages

@@ -132,6 +132,17 @@ def test_what_runs_is_cancelled_by_the_keyboard_alone(browser: Browser, place: P
     wait_until(lambda: run.status() == "cancelled", "its end")
 
 
+def test_the_log_of_what_runs_is_followed_until_its_end(browser: Browser, place: Place) -> None:
+    run = place.app.named("reports.build").enqueue(6)
+    browser.open(f"{place.url}/#/task?id={run.id}")
+    browser.press("Follow its log")
+    browser.see("begins page 5")
+    browser.shot("log-light")
+    assert browser.findings() == []
+    browser.see("Nothing more comes.")
+    assert run.status() == "succeeded"
+
+
 def test_dead_tasks_are_run_again_and_purged_and_first_said(browser: Browser, place: Place) -> None:
     runs = place.app.named("billing.charge").enqueue_many([(f"d{n}",) for n in range(3)])
     for run in runs:
@@ -173,8 +184,19 @@ def test_a_schedule_is_changed(browser: Browser, place: Place) -> None:
     box = browser.wait(lambda: browser.all("input[name=cron]"), "the form")[0]
     box.clear()
     box.send_keys("45 4 * * *" + Keys.ENTER)
-    browser.see("Changed.")
-    assert place.app.schedules.get("nightly-report").cron == "45 4 * * *"
+    changed = "45 4 * * *"
+    wait_until(lambda: place.app.schedules.get("nightly-report").cron == changed, "the change")
+    browser.wait(lambda: not browser.all("form.fields"), "the form's end")
+    browser.see(changed)
+
+
+def test_a_queues_settings_are_changed(browser: Browser, place: Place) -> None:
+    browser.open(f"{place.url}/#/queue?name=bulk")
+    browser.press("Change them")
+    box = browser.wait(lambda: browser.all("input[name=max_length]"), "the form")[0]
+    box.send_keys("1000" + Keys.ENTER)
+    wait_until(lambda: place.app.queue("bulk").settings().max_length == 1_000, "the change")
+    browser.see("max length")
 
 
 def test_failures_of_a_kind_are_run_again(browser: Browser, place: Place) -> None:
@@ -247,8 +269,12 @@ def test_a_viewer_logs_in_and_sees_no_contents_and_no_buttons(
 ) -> None:
     file = tmp_path / "tokens"
     file.write_text(f"viewer {sha256('v')} vera\noperator {sha256('o')} otto\n")
-    url = place.dashboard("with-tokens", "--token-file", str(file))
+    url = place.dashboard(
+        *("with-tokens", "--token-file", str(file)),
+        *("--log-link", "https://logs.example/?q={task_id}"),
+    )
     task = f"{url}/#/task?id={place.ids['waiting']}"
+    logs = f"https://logs.example/?q={place.ids['waiting']}"
     for token, name in (("v", "vera"), ("o", "otto")):
         browser.open(task)
         browser.see("Log in")
@@ -261,10 +287,52 @@ def test_a_viewer_logs_in_and_sees_no_contents_and_no_buttons(
         sees = token == "o"
         assert ("later" in browser.text()) is sees
         assert ("Cancel the task" in browser.text()) is sees
+        assert browser.all(f"main a[href='{logs}']")
         browser.press(name)
         browser.see("Log in")
     browser.driver.get_log("browser")  # type: ignore[no-untyped-call] # 401 before each login
     place.cluster.children["with-tokens"].stop(20)
+
+
+#: Has the page keep its streams, and hide as if another tab were shown.
+STREAMS = """
+const Real = EventSource;
+window.streams = [];
+window.EventSource = class extends Real {
+  constructor(url) { super(url); streams.push(this); }
+};
+window.hide = (hidden) => {
+  Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+"""
+
+
+def test_a_tab_has_one_stream_and_none_while_it_is_hidden_and_goes_on_where_it_was(
+    browser: Browser, place: Place
+) -> None:
+    def told(script: str) -> bool:
+        return bool(browser.run(f"return {script}"))
+
+    script = {"source": STREAMS}
+    added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
+    browser.open("about:blank")
+    browser.open(f"{place.url}/#/overview")
+    browser.wait(lambda: browser.all("main a[href*='task?id=']"), "an event")
+    assert told("streams.length === 1 && streams[0].readyState === 1")
+    browser.run("hide(true)")
+    assert told("streams.length === 1 && streams[0].readyState === 2")
+    missed = place.app.named("mail.send", queue="mail").enqueue("meanwhile")
+    assert missed.result(timeout=30) == "sent to meanwhile"
+    browser.run("hide(false)")
+    assert told("streams.length === 2 && /after=[0-9a-f.]{20}/.test(streams[1].url)")
+    browser.wait(
+        lambda: any(
+            "finished" in row.text for row in browser.all(f"tr:has(a[href*='{missed.id}'])")
+        ),
+        "what happened while it was hidden",
+    )
+    browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
 def test_a_killed_leader_is_replaced_on_the_open_page_without_a_reload(

@@ -13,7 +13,8 @@ import pytest
 import zmq
 
 from raftwork import PermissionDenied, UnknownTask
-from raftwork.keys import Role, decoded, encoded, new_key, read_key
+from raftwork.keys import Role, decoded, encoded, new_key, read_key, replace_key
+from tests.cluster.harness import PATIENCE
 from tests.cluster.keyed import KeyedCluster
 
 NAMES = ("a", "b", "c")
@@ -159,9 +160,21 @@ def test_who_may_not_is_told_at_once_and_who_is_revoked_is_cut(keyed: KeyedClust
             return ""
 
         assert "not let in" in keyed.wait_until(denied, "it is revoked")
+        _replace(keyed, mail)
+        keyed.wait_until(lambda: not denied(), "the same App goes on with its file's new key")
+    keyed.revoke("worker")
+    _replace(keyed, worker)
+    assert keyed.app.enqueue("add", 5, 6).result(timeout=PATIENCE) == 11, "and so does the worker"
     keyed.revoke("worker")
     assert worker.exists()
     keyed.wait_until(lambda: not keyed.worker_pids(), "the worker's connection is cut")
+
+
+def _replace(cluster: KeyedCluster, path: Path) -> None:
+    """Another key of the same name in that file, which is let in."""
+    old = read_key(path)
+    replace_key(new_key(old.name, old.roles, old.queues, old.brokers), str(path))
+    cluster.allow(path)
 
 
 def _at(cluster: KeyedCluster, key: Path) -> list[str]:

@@ -40,6 +40,7 @@ from raftwork.messages import (
 )
 from raftwork.messages.flow_values import Reference, joined, packed_reference, unpack_value
 from raftwork.wire import INT_MAX, Codec, pack, unpack
+from raftwork.worker.own_facts import worker_facts
 from raftwork.worker.pool.fork_server import notices
 
 Strategy = st.SearchStrategy[Any]
@@ -311,6 +312,7 @@ DECODERS: dict[str, Decoder] = {
         st.integers(0, 2**63),
     ),
     "notices of the fork server": _codec(notices),
+    "facts of a worker": _codec(worker_facts),
     "addresses": Decoder(
         _address, (ValueError,), st.sampled_from([b"a:1", b"127.0.0.1:7701", b"[::1]:80"])
     ),

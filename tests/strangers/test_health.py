@@ -12,14 +12,19 @@ from tests.strangers.place import Place
 
 
 def _ask(address: str, path: str) -> tuple[int, dict[str, Any]]:
-    """The status, and the document; 0 if nobody answers, or it ends in the middle of that."""
+    """The status, and the document; 0 if nobody answers, or ends in the middle of it."""
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+        return _answer(f"http://{address}{path}")
+    except (OSError, HTTPException):
+        return 0, {}
+
+
+def _answer(url: str) -> tuple[int, dict[str, Any]]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
-    except (OSError, HTTPException):
-        return 0, {}
 
 
 def _pid_of_http(place: Place, name: str) -> str:

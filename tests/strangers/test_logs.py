@@ -10,7 +10,7 @@ import zmq
 
 from raftwork.features import to_broker
 from raftwork.messages import PROTOCOL, PeerHello
-from tests.strangers.place import Place
+from tests.strangers.place import Background, Place
 
 TASKS = """
 import sys
@@ -112,7 +112,8 @@ def test_workers_that_join_and_are_lost_are_told_of_and_json_is_json(one: Place)
     one.write("tasks.py", TASKS)
     broker = one.broker("a", "--log-format json")
     one.wait_until(lambda: one.status().get("leader"), "a leader")
-    worker = one.worker("--log-format json --log-level DEBUG")
+    worker = one.worker("--log-format json --log-level DEBUG --capture-output --concurrency 1")
+    _what_a_task_prints_is_a_record(one, worker)
     worker.kill()
     one.wait_until(lambda: "worker w1 is lost" in broker.text, "the loss is told of")
     assert broker.stop() == 0
@@ -124,6 +125,16 @@ def test_workers_that_join_and_are_lost_are_told_of_and_json_is_json(one: Place)
     assert events["worker_joined"]["fields"]["worker"] == "w1"
     lost = events["worker_lost"]
     assert (lost["level"], lost["fields"]["worker"], lost["epoch"]) == ("warning", "w1", 1)
+
+
+def _what_a_task_prints_is_a_record(one: Place, worker: Background) -> None:
+    id_ = one.sh("raftwork enqueue tasks.talk 7").out.strip()
+    one.wait_until(lambda: '"out 7"' in worker.text and '"err 7"' in worker.text, "both are there")
+    documents = map(json.loads, worker.text.splitlines())
+    (record,) = [each for each in documents if each["message"] == "err 7"]
+    assert record["logger"] == "raftwork.worker.output"
+    expected = {"task_id": id_, "task": "tasks.talk", "queue": "default", "attempt": 1}
+    assert record["fields"].items() >= (expected | {"worker": "w1"}).items()
 
 
 def test_what_strangers_say_neither_forges_lines_nor_fills_the_disk(alone: Place) -> None:

@@ -46,8 +46,8 @@ _DURABILITY = (
         (
             Edit(
                 f"{_BROKER}.requests.request_processor:RequestProcessor._take",
-                "self.changes.append(Wanted(asked, change))",
-                "self.changes.append(Wanted(asked, change))\n"
+                "self.changes.append(_wanted((asked, change)))",
+                "self.changes.append(_wanted((asked, change)))\n"
                 "            answer = rule.answer(self.view, asked.request, Done())\n"
                 "            self._frames.append((asked.key[0], answer))",
             ),
@@ -64,8 +64,8 @@ _DURABILITY = (
             ),
             Edit(
                 f"{_STORE}.generation:Generation.begin",
-                "if sync != self._full:",
-                "if sync != self._full and not self.connection.in_transaction:",
+                "if sync != self.synced:",
+                "if sync != self.synced and not self.connection.in_transaction:",
             ),
             Edit(
                 f"{_STORE}.generation:Generation.commit",
@@ -74,7 +74,7 @@ _DURABILITY = (
             ),
             Edit(
                 f"{_STORE}.generation:Generation.commit",
-                "if wrote and self._full:",
+                "if wrote and self.synced:",
                 "if False:",
             ),
             Edit(

@@ -39,4 +39,15 @@ KEYS = (
         ),
         ("test_who_may_not_is_told_at_once_and_who_is_revoked_is_cut",),
     ),
+    Break(
+        "a process reads its key file once and never again",
+        (
+            Edit(
+                "raftwork.net.links:Links._renewed",
+                "self._key = renewed(self._key)",
+                "pass",
+            ),
+        ),
+        ("test_who_may_not_is_told_at_once_and_who_is_revoked_is_cut",),
+    ),
 )

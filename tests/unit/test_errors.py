@@ -53,7 +53,7 @@ TREE = (errors.__doc__ or "").split("\n\n")[1]
 #: executors of the standard library.
 _INSIDE = {
     *("Misfit", "NotJSON", "NoVictim", "RemoteTraceback", "Taken", "WrongArguments"),
-    *("UnknownFunction", "Forbidden", "NoApp", "TokensRefused", "Unfit"),
+    *("UnknownFunction", "Forbidden", "NoApp", "TokensRefused", "Unfit", "TooManyViewers"),
 }
 #: They are no errors: a task's code raises them.
 _ENDS = {"RateLimited", "Reject", "Resume", "Retry"}

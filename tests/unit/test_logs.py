@@ -19,7 +19,7 @@ class Reader:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._out, self.into = os.pipe()
         os.set_blocking(self._out, False)
-        patch.setattr(logs, "_STDERR", self.into)
+        patch.setattr(logs, "_written", logs._Written(to=self.into))
 
     def lines(self) -> list[str]:
         try:
@@ -34,7 +34,6 @@ class Reader:
 @pytest.fixture
 def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     monkeypatch.setattr(logs, "_speaker", logs._Speaker("a", 3))
-    monkeypatch.setattr(logs, "_written", logs._Written())
     reader = Reader(monkeypatch)
     yield reader
     os.close(reader.into)

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import apsw
 
+from raftwork.broker.oldest_waits import oldest_waits
+from raftwork.broker.task_counters import TaskCounters
 from raftwork.consensus.core import ORIGIN, Kind, Position
 from raftwork.consensus.membership import decode_roster
 from raftwork.features.event_feed import ALL_OF_IT, Cursor, Page, ToldEvent, Wanted, told
 from raftwork.features.event_journal import EVENT_BYTES, EventKind, Happened
-from raftwork.wire import pack, unpack
+from raftwork.messages.facts import NO_DURATIONS, MachineFacts, QueueTimes
+from raftwork.wire import maker, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
     from raftwork.broker.node_setup import Setup
     from raftwork.consensus.core import Entry
+    from raftwork.messages.facts import BrokerFacts
 
 #: What a row costs beside its data.
 _ROW_BYTES: Final = 32
@@ -61,6 +65,7 @@ _FROM: Final = """SELECT epoch, seq, at, events, data FROM store_event
 
 _BELOW: Final = """SELECT epoch, seq, at, data FROM store_event
     WHERE (epoch, seq) < (?, ?) ORDER BY epoch DESC, seq DESC LIMIT ?"""
+_cursor = maker(Cursor)
 
 
 class RingStore(Protocol):
@@ -131,8 +136,12 @@ class EventRing:
         """This entry was applied, and brought these about. Inside the open transaction."""
         if not self._there and not self._begin():
             return
-        data = pack(happened) if happened else b""
-        last = Cursor(*at, sum([event.events for event in happened]))
+        data, events = b"", 0
+        if happened:
+            data = pack(happened)
+            for event in happened:
+                events += len(event.ids) or 1
+        last = _cursor((*at, events))
         self._db.execute(_INSERT, (*at, time, last.n, data))
         self.last = last
         self._count(last, len(data))
@@ -216,23 +225,50 @@ NO_EVENTS: Final = EventRing(_Nothing(apsw.Connection(""), ORIGIN), 0)
 
 
 class EventNotes:
-    """Has the events of what is applied noted in a ring. Made anew whenever the machine is."""
+    """Has the events of what is applied noted in a ring, and counted, if none are kept, too.
+
+    Made anew whenever the machine is.
+    """
 
     def __init__(
         self, store: RingStore, machine: Machine, containment: Containment, setup: Setup
     ) -> None:
         self.ring = EventRing(store, setup.event_bytes)
-        self._machine = machine
-        machine.state.journal.on = self.ring.keeps
+        self._ledger = machine.state
+        self._ledger.journal.on = True
         self._at = store.applied
         self._boundary = containment.of("noting events", lambda: self.ring.lose(self._at))
+        self._applied = 0
+        self._counters = TaskCounters()
 
     def applied(self, entry: Entry) -> None:
         """The entry, whatever its kind, was applied. Inside the open transaction."""
         self._at = entry.at
-        with self._boundary:
-            happened = self._machine.state.journal.drain()
-            self.ring.note(entry.at, self._machine.time, [*_of_entry(entry), *happened])
+        self._applied += 1
+        try:
+            happened = self._ledger.journal.drain()
+            self._counters.take(happened)
+            if entry.kind is not Kind.DATA or entry.at.seq == 1:
+                happened = [*_of_entry(entry), *happened]
+            self.ring.note(entry.at, self._ledger.time, happened)
+        except Exception as error:  # noqa: BLE001 - it is what a boundary is for
+            self._boundary.stop(error)
+
+    def counted(self, facts: BrokerFacts | None) -> BrokerFacts | None:
+        """These, and what came of the entries so far."""
+        if facts is None:
+            return None
+        ledger = self._ledger
+        waited, oldest = ledger.journal.waits.told(), oldest_waits(ledger)
+        waits = [
+            QueueTimes(
+                name, waited.get(name, NO_DURATIONS), max(0, facts.at - oldest.get(name, facts.at))
+            )
+            for name in sorted(waited.keys() | oldest.keys())
+        ]
+        kept = (ledger.results, ledger.result_bytes, ledger.tombstones, ledger.dead)
+        machine = MachineFacts(self._applied, self._counters.told(), waits, *kept)
+        return facts._replace(machine=machine)
 
 
 def _of_entry(entry: Entry) -> list[Happened]:

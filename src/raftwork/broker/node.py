@@ -32,7 +32,7 @@ from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
-from raftwork.consensus.durable_replica import Replica
+from raftwork.consensus.durable_replica import PATIENCE_MS, Replica
 from raftwork.errors import BadMessage, NewerMessage
 from raftwork.features import to_broker
 from raftwork.features.catalogue import WORKER_REQUESTS
@@ -61,8 +61,7 @@ if TYPE_CHECKING:
 
 #: Between two looks at the chores (ms).
 CHORES_MS = 10
-#: A turn is due after so long (ms) while something waits for a connection to drain, or for its
-#: slice of a turn.
+#: Between turns (ms) while something waits for a connection to drain, or for its slice of a turn.
 WAITING_MS = 5
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
 STALL_MS = 300
@@ -120,8 +119,9 @@ class Node:
         self._leader_events = LeaderEvents(self.tell)
         self._last_turn = self._now = now
         self._chores_at = self._chores_due = now  # to be looked at again; a turn is due for them
-        #: Nothing came since the last turn that leaves anything to be done before `_due`.
-        self._quiet, self._due = False, now
+        #: Nothing came since the last turn that leaves anything to be done before `_due` (0: to be
+        #: found out); and until when frames of other brokers need not be read: see `wake_at`.
+        self.quiet, self._due, self.patient_until = False, 0, now
         if store.identity.cluster_id:
             self._start_core(now)
             role = cast("Replica", self._replica).core.status.role.value
@@ -135,7 +135,8 @@ class Node:
     def _start_core(self, now: int) -> None:
         with self._containment.vital:
             core = self._setup.make_core(self._me, self._store, now)
-            self._replica = Replica(core, self._store, self, self._handshake.send)
+            send, clock_us = self._handshake.send, self._setup.clock_us
+            self._replica = Replica(core, self._store, self, send, clock_us)
             self._chores_at = now
 
     def tell(self, event: Event) -> None:
@@ -148,7 +149,7 @@ class Node:
         if self._replica is not None:
             try:
                 if self._replica.core.receive(source, body, now):
-                    self._quiet = False
+                    self.quiet = False
             except BaseException as error:
                 self._containment.vital.mark(error)
                 raise
@@ -158,7 +159,11 @@ class Node:
     @property
     def wake_at(self) -> int:
         """When the next turn is due at the latest."""
-        return self._due if self._quiet else self._next_turn()
+        if not (self.quiet and self._due):
+            self._due, replica = self._next_turn(), self._replica
+            awaits = replica is None or replica.core.awaits_peers
+            self.patient_until = self._now + (0 if awaits else PATIENCE_MS)
+        return self._due
 
     def _next_turn(self) -> int:
         at = self._chores_due
@@ -190,8 +195,8 @@ class Node:
 
         Never raises (G8). False if it cannot be read.
         """
-        self._quiet = False
-        if self._pauses.lasts(routing, now):
+        self.quiet = False
+        if self._pauses.any and self._pauses.lasts(routing, now):
             return True
         self._arriving = routing, None, now
         try:
@@ -205,12 +210,10 @@ class Node:
                 return False
             self._arriving, self._size = (routing, message, now), len(frame)
             self._grant = grant
-            if grant is not None:
-                refused = refusal(grant, message)
-                if refused is not None:
-                    self._reply(routing, refused)
-                    self.tell(KeyMayNot(refused.text))
-                    return True
+            if grant is not None and (refused := refusal(grant, message)) is not None:
+                self._reply(routing, refused)
+                self.tell(KeyMayNot(refused.text))
+                return True
             self._route(routing, message, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
             self._arrivals.stop(error)
@@ -236,8 +239,7 @@ class Node:
         self._peer_frames.receive(name, frame, now)
 
     def _stir(self, now: int) -> None:
-        """Look at the chores in this turn."""
-        self._chores_at, self._quiet = now, False
+        self._chores_at, self.quiet = now, False  # the chores are looked at in this turn
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
@@ -258,11 +260,10 @@ class Node:
 
     def turn(self, now: int) -> None:
         """Do all there is to do. Raises StoreError if this replica must stop."""
-        away = now - self._last_turn
+        away, self._last_turn = now - self._last_turn, now
         if away >= STALL_MS:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
-        self._last_turn = now
-        if self._quiet and now < self._due and now < self._chores_at:
+        if self.quiet and now < self._due and now < self._chores_at:
             return
         if now >= self._chores_at:
             self._chores(now)
@@ -270,8 +271,8 @@ class Node:
             self._replica.turn(now)
         self._tell_leader(now)
         self._flush()
-        self._quiet = self._replica is None or not self._replica.background  # a file wakes nobody
-        self._due = self._next_turn()
+        self.quiet = self._replica is None or not self._replica.background  # a file wakes nobody
+        self._due = 0
 
     def _chores(self, now: int) -> None:
         """What a turn need not look at unless another broker said something, or time passed."""
@@ -295,7 +296,7 @@ class Node:
     def hand_over(self, now: int) -> None:
         """Ask the core to give leadership away, as a graceful stop does."""
         if self._replica is not None and self._replica.core.status.active:
-            self._quiet = False
+            self.quiet = False
             self._replica.core.transfer(now)
 
     # ---- clients and workers ------------------------------------------------------------------
@@ -318,9 +319,8 @@ class Node:
         self._sessions.heard(routing, Kind.CLIENT, now)
         self._reply(routing, self._leader(now))
         if self._sessions.kind(routing) is None:
-            # A client thinks that its watches stand. The HelloFirst that was sent as they fell may
-            # have been lost, or come so soon after its hello that it was taken for the answer to
-            # what came before that.
+            # A client thinks that its watches stand. The HelloFirst that was sent as they fell was
+            # lost, or came so soon after its hello that it was taken for an earlier answer.
             self._reply(routing, HelloFirst())
 
     def _status_request(self, routing: bytes, asked: StatusRequest, _now: int) -> None:
@@ -420,7 +420,7 @@ class Node:
             *(request, self._setup, self._handshake.peers, self._replica),
             *(self._store.applied.seq, self._machine, self._supervisor.leadership),
             wall=self._wall_base + self._now,
-            facts=self._setup.facts() if facts else None,
+            facts=self._events.counted(self._setup.facts()) if facts else None,
         )
 
     # ---- out ----------------------------------------------------------------------------------

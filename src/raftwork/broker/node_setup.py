@@ -82,6 +82,8 @@ class Setup:
     send_peer: Callable[[str, bytes], None]
     #: Connects our DEALER to the named broker to another address.
     dial: Callable[[str, str], None] = lambda _name, _address: None
+    #: A monotonic clock in us, of which nothing that is promised depends.
+    clock_us: Callable[[], int] = lambda: 0
     #: Records what happens, for people, with the epoch that this broker is in.
     tell: Callable[[int, Event], None] = lambda _epoch, _event: None
     #: What this broker counts of itself, for whoever asks.

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from raftwork.broker.events import Follows, LeadershipBegan
+from raftwork.broker.events import (
+    Follows,
+    LeadershipBegan,
+    QueueFullRefusal,
+    RequestRefused,
+    WorkerLost,
+)
 from raftwork.broker.latencies import LatencyCounter
 from raftwork.consensus.replica_events import Cause, Election, LeadershipEnded
 from raftwork.messages.facts import BrokerFacts, Latencies, RoleChange
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
 CHANGES_MAX: Final = 50
 #: A turn that begins so late, ms, is a stall: workers' leases are put off by it (node.py).
 STALL_US: Final = 300_000
+#: Events that are counted, and nothing else.
+_COUNTED: Final[tuple[type[Event], ...]] = (QueueFullRefusal, RequestRefused, WorkerLost)
 
 
 class OwnFacts:
@@ -37,6 +45,7 @@ class OwnFacts:
         self._alone_since: int | None = now
         self._alone_ms = 0
         self._last_leader = ""
+        self._seen: dict[type[Event], int] = dict.fromkeys(_COUNTED, 0)
 
     def turn(self, took_us: int) -> None:
         """A turn of the loop is over; the wait before it is no part of it."""
@@ -46,6 +55,8 @@ class OwnFacts:
 
     def told(self, epoch: int, event: Event, now: int, wall: int) -> None:
         """The broker told of this."""
+        if type(event) in self._seen:
+            self._seen[type(event)] += 1
         match event:
             case Election():
                 if self._seeks and event.why is Cause.UNDECIDED:
@@ -96,4 +107,7 @@ class OwnFacts:
             self._stalls,
             *sizes,
             list(self._changes),
+            refused_full=self._seen[QueueFullRefusal],
+            refused_else=self._seen[RequestRefused],
+            workers_lost=self._seen[WorkerLost],
         )

@@ -284,6 +284,7 @@ class Server:
             writable=transport.writable,
             send_peer=transport.send_peer,
             dial=lambda name, address: transport.dial(name, address, _now()),
+            clock_us=lambda: time.monotonic_ns() // 1_000,
             tell=self._tell,
             facts=self._own_facts,
             tells_attempts=event_logging.tells_attempts(),
@@ -343,16 +344,21 @@ class Server:
 
     def _turn(self) -> None:
         node, transport = self._node, self._transport
-        pause = max(0, node.wake_at - self._now)
+        pause = node.wake_at - self._now
+        if pause < 0:
+            pause = 0
         rest = 0.0
         if self._throttle.rests and (left := self._throttle.left(time.monotonic())):
             rest = 0.0 if node.leads else left
         if rest:
             pause = min(pause, ceil(rest * 1_000))
-        ready = transport.poll(pause, anyone=not rest)
+        patience = node.patient_until - self._now
+        ready = transport.poll(pause, anyone=not rest, patience=patience)
         began, written = time.monotonic_ns(), self._store.commit_ns
         now = began // 1_000_000
         self._carry_out(ready, now)
+        if patience > 0 and ready:
+            self._hear_late()
         ended = time.monotonic_ns()
         self._now = ended // 1_000_000
         self._facts.turn((ended - began) // 1_000)
@@ -395,6 +401,18 @@ class Server:
         for routing in transport.tidy():
             node.unreachable(routing)
         node.turn(now)
+
+    def _hear_late(self) -> None:
+        """What other brokers said that nothing hung on: a turn has sent its own, and waits anyway.
+
+        What came meanwhile and leaves something to be done has its turn at once.
+        """
+        node, now = self._node, _now()
+        node.wake(now, now + self._wall_base)
+        for name, frame in self._transport.from_peers(self._transport.late()):
+            node.receive_peer(name, frame, now)
+        if not node.quiet:
+            node.turn(now)
 
     def _hear_anyone(self, now: int) -> None:
         garbage = 0

@@ -8,7 +8,6 @@ quick.
 
 import errno
 import importlib
-import logging
 import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,10 @@ from contextlib import contextmanager
 import click
 
 from raftwork.cli.feature_commands import add_to, command_lines
+from raftwork.cli.uncollected import uncollected
 from raftwork.errors import RaftworkError
 from raftwork.escapes import visible, visible_lines
+from raftwork.logs import start_plain
 from raftwork.standard_streams import fill
 
 
@@ -63,9 +64,7 @@ def main() -> None:
       raftwork status --brokers 127.0.0.1:7701
     """
     fill()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    start_plain()
 
 
 def _discovered() -> Iterator[click.Command]:
@@ -76,7 +75,8 @@ def _discovered() -> Iterator[click.Command]:
             yield command
 
 
-for each in _discovered():
-    main.add_command(each)
+with uncollected():
+    for each in _discovered():
+        main.add_command(each)
 for line in command_lines():
     add_to(main, line)

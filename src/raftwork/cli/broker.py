@@ -22,6 +22,7 @@ from raftwork.cli.configuration import PAIRS, SIZE, Configured, checked, config_
 from raftwork.cli.listening import check_http, check_listen
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 from raftwork.cli.signals import leave_when_told, put_off_hangup
+from raftwork.cli.uncollected import uncollected
 from raftwork.cli.values import Seconds, parse_size, read_key_file
 from raftwork.keys import Key
 
@@ -269,9 +270,10 @@ def _run(config: BrokerConfig) -> None:
     put_off_hangup()
     start_logging()
     logs.speak_for(config.name)
-    import zmq
+    with uncollected():
+        import zmq
 
-    from raftwork.broker.server import run_broker
+        from raftwork.broker.server import run_broker
 
     try:
         code = run_broker(config)

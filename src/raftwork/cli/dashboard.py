@@ -30,6 +30,13 @@ def _root(ctx: click.Context, option: click.Parameter, value: str) -> str:
     return value
 
 
+def _link(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    if value and not (value.startswith(("http://", "https://")) and "{task_id}" in value):
+        text = "must begin with http:// or https:// and have {task_id} in it"
+        raise click.BadParameter(text, ctx, option)
+    return value
+
+
 @click.command("dashboard")
 @click.option(
     "--listen",
@@ -79,6 +86,13 @@ def _root(ctx: click.Context, option: click.Parameter, value: str) -> str:
     metavar="IP,NET/BITS,…",
     help="The proxy: from nobody else is --auth-header believed.",
 )
+@click.option(
+    "--log-link",
+    default="",
+    metavar="URL",
+    callback=_link,
+    help="Where the logs of a task are kept, with {task_id} in it: each task's page links there.",
+)
 @brokers_option
 @logging_options
 def command(
@@ -91,6 +105,7 @@ def command(
     auth_header: str,
     auth_role: str,
     trust_proxy: str,
+    log_link: str,
     brokers: str | None,
 ) -> None:
     """Show the cluster in a browser.
@@ -137,4 +152,4 @@ def command(
     watch.start()
     err(f"dashboard http://{listen}{root_path}/")
     with app:
-        serve(application(watch, app, rules), listen)
+        serve(application(watch, app, rules, log_link=log_link), listen)

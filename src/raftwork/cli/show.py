@@ -14,6 +14,7 @@ from raftwork.durations import in_words
 
 if TYPE_CHECKING:
     from raftwork.client.run_info import Attempt, Report
+    from raftwork.features.lineage import Lineage
 
 
 #: What a flow, and a join, are called.
@@ -71,11 +72,22 @@ def _print(report: Report) -> None:
             out(f"{what} {value}")
     for key, value in told.tags.items():
         out(f"tag {key}={value}")
+    _print_kin(told.lineage)
     for attempt in told.attempts:
         out(f"attempt {_said(attempt)}")
     if told.progress:
         out(f"progress {told.progress.fraction:.0%} {told.progress.text}".rstrip())
     _print_contents(report)
+
+
+def _print_kin(kin: Lineage) -> None:
+    children = ", ".join(kin.children) + (", …" if kin.more else "")
+    for what, ids in (
+        *(("in the flow", kin.flow), ("made by", kin.parent), ("made", children)),
+        ("runs again", kin.retry_of),
+    ):
+        if ids:
+            out(f"{what} {ids}")
 
 
 def _print_contents(report: Report) -> None:

@@ -14,6 +14,7 @@ from raftwork.cli.container_init import divide_process_one
 from raftwork.cli.listening import check_http
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 from raftwork.cli.signals import leave_when_told
+from raftwork.cli.uncollected import uncollected
 from raftwork.cli.values import Seconds, check_addresses, parse_size, read_key_file, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
@@ -37,6 +38,7 @@ class _AsGiven(TypedDict):
     pool: str
     queues: list[str]
     grace: float | None
+    capture_output: bool
     http: str | None
     name: str | None
 
@@ -153,6 +155,11 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     help="Let executors have any function called here, pickled ones among them.",
 )
 @click.option(
+    "--capture-output",
+    is_flag=True,
+    help="Have what tasks print written as lines of the log, which name the task.",
+)
+@click.option(
     "--http",
     metavar="HOST:PORT",
     callback=check_http,
@@ -187,7 +194,7 @@ def command(
     """
     require_assertions()
     recycling = max_tasks_per_child or 0, max_memory_per_child
-    _check_pool(as_given["pool"], executor, recycling)
+    _check_pool(as_given["pool"], executor, recycling, capture=as_given["capture_output"])
     shown: dict[str, object] = {
         **as_given,
         "app": app,
@@ -212,9 +219,13 @@ def _begin() -> None:
     start_logging()
 
 
-def _check_pool(pool: str, executor: str | None, recycling: tuple[int, int]) -> None:
+def _check_pool(
+    pool: str, executor: str | None, recycling: tuple[int, int], *, capture: bool
+) -> None:
     if pool != "process" and any(recycling):
         raise click.UsageError("only the process pool has children to replace")
+    if pool != "process" and capture:
+        raise click.UsageError("--capture-output goes with --pool process: others share one output")
     if (pool == "executor") != (executor is not None):
         raise click.UsageError("--pool executor and --executor MODULE:FUNCTION go together")
 
@@ -230,8 +241,9 @@ def _run(
     **as_given: Unpack[_AsGiven],
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
-    from raftwork import App
-    from raftwork.worker import Recycling, load, maker, run_worker
+    with uncollected():
+        from raftwork import App
+        from raftwork.worker import Recycling, load, maker, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
     flag = brokers if source is ParameterSource.COMMANDLINE else None

@@ -16,6 +16,7 @@ from raftwork.client.flow import Flow, say
 from raftwork.client.hook_decorators import HookDecorators
 from raftwork.client.known_apps import remember, revive
 from raftwork.client.limits import Limits
+from raftwork.client.live_log import Tail
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -271,6 +272,10 @@ class App(HookDecorators):
         TypeError, ValueError.
         """
         return Events(self, after, follow=follow, **wanted)
+
+    def tail(self, id_: str, /, *, follow: bool = True) -> Tail:
+        """As `Run.tail`, of the task of this id."""
+        return self.run(id_).tail(follow=follow)
 
     # ---- schedules ----------------------------------------------------------------------------
 

@@ -41,13 +41,15 @@ def gather(
     look_up: LookUp = look_up,
     key: Key | None = None,
     facts: bool = False,
+    reached: bool = False,
 ) -> Answers:
     """The status that each broker reports within `timeout` seconds.
 
     The brokers are addresses `host:port`. With `follow`, brokers named in the answers are asked
-    too, each within that time; with `facts` they also say what they count. The key is that of
-    RAFTWORK_KEY, if any, unless one is given. Raises Unavailable if no socket can be opened, and
-    PermissionDenied if no broker lets it ask.
+    too, each within that time: with `reached` those alone that whoever names them reaches. With
+    `facts` they also say what they count. The key is that of RAFTWORK_KEY, if any, unless one is
+    given. Raises Unavailable if no socket can be opened, and PermissionDenied if no broker lets it
+    ask.
     """
     asking = _Asking(look_up, key or key_in_use(), _WITH_FACTS if facts else _REQUEST)
     try:
@@ -55,7 +57,9 @@ def gather(
             asking.ask(address, timeout)
         while asking.open and (left := asking.left()) > 0:
             for status in asking.wait(left):
-                for _, address in status.cluster if follow else ():
+                away = status.unreached if reached else ()
+                named = [at for name, at in status.cluster if name not in away] if follow else []
+                for address in named:
                     if learnable(address, asking.answers.statuses, len(brokers)):
                         asking.ask(address, timeout)
     finally:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from raftwork.client.cancelling import GRACE_S, cancel_run
+from raftwork.client.live_log import Tail
 from raftwork.client.options import Duration, seconds
 from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
@@ -135,6 +136,16 @@ class Run(Slot, Generic[T_co]):
     async def aprogress(self) -> Progress | None:
         """As `progress`, for coroutines."""
         return progress(await self._ask_progress().aresult())
+
+    def tail(self, *, follow: bool = True) -> Tail:
+        """What it logs, line by line as it comes, until it ends: for `for` or `async for`.
+
+        Each is a LiveEvent: of a line, of its progress, of an attempt that started, of the end. The
+        newest 200 lines of the attempt that runs come first; what is printed is among them with
+        `raftwork worker --capture-output`. With `follow` False it ends with what there is now. The
+        last lines of a task that has failed are in `report().log`.
+        """
+        return Tail(self._app, self.id, follow=follow)
 
     def info(self) -> RunInfo:
         """Everything that is known of the task, and why it waits if it does.

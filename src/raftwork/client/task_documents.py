@@ -11,7 +11,7 @@ def task_document(told: RunInfo) -> dict[str, object]:
     return summary_document(told) | {
         "tags": dict(told.tags),
         "attempts": [_attempt(attempt) for attempt in told.attempts],
-        "progress": _progress(told.progress),
+        "progress": progress_document(told.progress),
         "waits": [reason._asdict() for reason in told.waits],
         "lineage": told.lineage._asdict(),
     }
@@ -57,7 +57,8 @@ def _attempt(attempt: Attempt) -> dict[str, object]:
     }
 
 
-def _progress(said: Progress | None) -> dict[str, object] | None:
+def progress_document(said: Progress | None) -> dict[str, object] | None:
+    """What a task said last of how far it is."""
     if said is None:
         return None
     return {"fraction": said.fraction, "text": said.text, "at": _iso(said.at)}

@@ -198,6 +198,10 @@ class Status:
 class Consensus(Protocol):
     """Raft's and Zab's cores, as Replica drives them."""
 
+    #: Of what is committed one Output asks to apply so many entries at most, or fewer where the
+    #: core's own bounds say so. The replica sets it by what the entries before took.
+    slice_entries: int
+
     @property
     def wake_at(self) -> int | None:
         """When `wake` is next needed, in milliseconds on the caller's clock."""
@@ -211,6 +215,15 @@ class Consensus(Protocol):
     @property
     def leading(self) -> tuple[int, str | None]:
         """The epoch and the leader of `status`, at less cost: for use in every turn."""
+        ...
+
+    @property
+    def awaits_peers(self) -> bool:
+        """Whether anything waits for what other replicas say next.
+
+        Nothing does of a leader whose whole log is committed: the acknowledgements that are still
+        to come may be read a little later. Costs a look at every peer.
+        """
         ...
 
     def wake(self, now: int) -> None:

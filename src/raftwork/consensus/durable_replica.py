@@ -15,7 +15,8 @@ The rules of this file (design §6.1):
 (g) Any exception while writing or applying stops the replica: the store rolls back to its last
     commit and the error goes up. Half-applied entries never become durable.
 (h) Of a long backlog a turn applies one slice (`Output.more`), so that a replica that is far behind
-    answers between two of them, instead of falling silent until it has caught up.
+    answers between two of them, instead of falling silent until it has caught up. A slice is as
+    many entries as SLICE_US had room for last: what an entry takes cannot be seen from outside.
 """
 
 from collections.abc import Callable
@@ -114,8 +115,16 @@ class Store(Log, Protocol):
 
 #: How long (ms) applied entries may wait for a commit. It is paid with a sync, so not at once.
 COMMIT_AFTER_MS = 50
+#: How long (us) a slice may take, unless it is a single entry.
+SLICE_US = 4_000
+#: Entries of a slice, however little they take.
+SLICE_ENTRIES_MAX = 1_000
 #: How often (ms) the log is looked at for what it need not keep, at most.
 COMPACT_MS = 10
+#: While a core awaits no peer, what peers say is read with what comes next, or after so long (ms):
+#: each late acknowledgement would wake a leader for nothing. It is short beside every time by which
+#: a silent replica is missed.
+PATIENCE_MS = 20
 #: How often (ms) to look whether a snapshot is made or installed.
 LOOK_MS = 50
 
@@ -176,12 +185,19 @@ class Replica:
     """Glues a core, its store and its host; see the rules at the top of this file."""
 
     def __init__(
-        self, core: Consensus, store: Store, host: Host, send: Callable[[Message], None]
+        self,
+        core: Consensus,
+        store: Store,
+        host: Host,
+        send: Callable[[Message], None],
+        clock_us: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`clock_us` says what applying takes. One that stands still leaves slices as they are."""
         self.core = core
         self._store = store
         self._host = host
         self._send = send
+        self._clock_us = clock_us
         #: Snapshots that are being made or installed.
         self.background = 0
         self._more_at: int | None = None
@@ -238,7 +254,7 @@ class Replica:
             if out.promises:
                 more = self._promise(out)
             else:
-                self._write(out)
+                self._write(out, promises=False)
                 self._settle(out)  # others need not wait for what is planned next
                 host.plan(now)
             if more:
@@ -265,7 +281,7 @@ class Replica:
         outputs: list[Output] = []
         out: Output | None = first
         while out is not None:
-            self._write(out)
+            self._write(out, promises=True)
             if out.committed or out.activated is not None:
                 self._host.plan(self._now)
             outputs.append(out)
@@ -282,29 +298,37 @@ class Replica:
         self._compact_at = self._now + COMPACT_MS
         self.core.compacted(self._store.compact(self.core.compactable()))
 
-    def _write(self, out: Output) -> None:
+    def _write(self, out: Output, *, promises: bool) -> None:
         store, host = self._store, self._host
         if out.deactivated:
             host.deactivated()
         for message in out.send:
             self._send(message)
-        if self._commit_at is None and (out.committed or out.promises):
+        if self._commit_at is None and (out.committed or promises):
             store.begin()
             self._commit_at = self._now + COMMIT_AFTER_MS
-        self._write_log(out)
+        if promises:
+            self._write_log(out)
         for chunk in out.stage:
             store.stage(chunk.snapshot, chunk.offset, chunk.data)
-        for entry in out.committed:
-            if entry.kind is Kind.DATA:
-                host.apply(entry)
-            else:
-                host.passed(entry)
         if out.committed:
-            store.save_applied(out.committed[-1].at)
+            self._apply(out.committed)
         if out.roster is not None:
             store.save_roster(out.roster)
         if out.activated is not None:
             host.activated(out.activated, self._now)
+
+    def _apply(self, entries: tuple[Entry, ...]) -> None:
+        host, began = self._host, self._clock_us()
+        for entry in entries:
+            if entry.kind is Kind.DATA:
+                host.apply(entry)
+            else:
+                host.passed(entry)
+        self._store.save_applied(entries[-1].at)
+        took_us, core = max(1, self._clock_us() - began), self.core
+        room = min(len(entries) * SLICE_US // took_us, 2 * core.slice_entries, SLICE_ENTRIES_MAX)
+        core.slice_entries = max(1, room)
 
     def _write_log(self, out: Output) -> None:
         if out.rewind is not None:

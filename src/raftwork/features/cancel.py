@@ -20,7 +20,7 @@ from raftwork.features.effects import CancelAsked, Done, Effect, Reply
 from raftwork.features.settle import settle_cancelled
 from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import CANCELLING, REASON_SHIFT
-from raftwork.features.waiting import Unstarted, end_unstarted
+from raftwork.features.waiting import Unstarted, end_unstarted, unfinished
 from raftwork.features.why_it_waits import Reason, instant
 from raftwork.messages import (
     ID_MAX,
@@ -55,8 +55,6 @@ _ALL = """SELECT seq, phase IN (0, 1, 4, 5) FROM task WHERE seq > ? AND seq <= ?
     ORDER BY seq LIMIT ?"""
 _TAGGED = """SELECT seq, 1 FROM tag WHERE key = ? AND value = ? AND seq > ? AND seq <= ?
     ORDER BY seq LIMIT ?"""
-_READ = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, flags
-    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
 _ASK = "UPDATE task SET flags = ?, due = ? WHERE seq = ?"
 _DUE = "SELECT due FROM task WHERE seq = ?"
 
@@ -170,9 +168,7 @@ def _cancel(ledger: "Ledger", command: CancelSome, effects: list[Effect]) -> Don
     seqs, rest_after = _looked_at(ledger, command)
     if command.known and not seqs:
         raise UnknownTask(f"no task has the id {command.ids[0]!r}, or it is no longer remembered")
-    tasks = _meant(
-        ledger, command, [Unstarted(*row) for row in ledger.db.execute(_READ, (str(seqs),))]
-    )
+    tasks = _meant(ledger, command, unfinished(ledger, seqs))
     runs = [task for task in tasks if task.seq in ledger.running_seqs]
     for task in runs:
         ask_to_end(ledger, task.seq, command.grace, CancelReason.USER, effects)

@@ -141,11 +141,11 @@ class ClusterSettings:
     name_length: int = _setting(
         NAME_MAX, "characters", 64, NAME_MAX, "Characters of a task's or queue's name"
     )
-    #: A few milliseconds at most. What is swept, never too little to keep up.
+    #: A few milliseconds at most, and never too little to keep up (machine/retention.py).
     sweep: int = _setting(
         *(500, "tasks", 100, 10_000),
         "Of each kind of work that time alone brings (retries due, results and ids to be dropped),"
-        " what one log entry does",
+        " what one log entry does at most; a small one does less",
     )
     worker_lease: int = _setting(
         *(3 * HEARTBEAT_MS, MS, 3 * HEARTBEAT_MS, 600_000),

@@ -56,6 +56,14 @@ class EnqueuedAndAssigned(NamedTuple):
     tasks: list[tuple[int, int, str, bytes]]  # (token, seq, id, payload)
 
 
+class QueuedInLane(NamedTuple):
+    """Tasks wait in a lane for the first time: behind all others there, in this order."""
+
+    queue: str
+    lane: int
+    tasks: list[tuple[int, int]]  # (number, place), by their places
+
+
 class Requeued(NamedTuple):
     """A task waits (again) in its queue, where it stood: among the ordinary ones, or in a lane."""
 
@@ -160,6 +168,7 @@ class CheckpointDecided(NamedTuple):
 Effect = (
     Queued
     | EnqueuedAndAssigned
+    | QueuedInLane
     | Requeued
     | Replaced
     | Withdrawn

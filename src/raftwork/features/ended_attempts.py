@@ -103,7 +103,7 @@ class _Found:
         if happened.kind is EventKind.RETRIED and not happened.runs_ms:
             kind = EventKind.LOST
         ids = list(happened.ids[: self._left])
-        began = [at - ms for ms in happened.runs_ms[: len(ids)]] or [at] * len(ids)
+        began = [max(0, at - ms) for ms in happened.runs_ms[: len(ids)]] or [at] * len(ids)
         if kind is EventKind.LOST:
             for place, id_ in enumerate(ids):
                 self.sought[id_, happened.attempt] = began, place

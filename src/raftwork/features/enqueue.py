@@ -7,9 +7,10 @@
    refuses before it proposes what would be refused where it is applied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count as numbers_from
 from itertools import groupby, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.errors import (
@@ -27,6 +28,7 @@ from raftwork.features.effects import (
     Queued,
     Reply,
 )
+from raftwork.features.entering import enter_all
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
 from raftwork.features.limits import check_limits, named
@@ -49,14 +51,13 @@ from raftwork.features.task_batch import (
     rows_of,
     spec_of_level_two,
 )
-from raftwork.features.task_row import BLOCKED, PENDING, SCHEDULED
 from raftwork.features.unique_keys import Fate, Planned
-from raftwork.features.waiting import Ready, wait
 from raftwork.messages import (
     Spec,
 )
 from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Queue
@@ -64,13 +65,13 @@ if TYPE_CHECKING:
     from raftwork.features.feature import Deferred, Feature
 
 
+_queued = maker(Queued)
+
 _INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
-_INSERT_OTHER = """INSERT INTO task (seq, id, crc, queue, key, spec, body, phase, due,
-    flags, place, lane, created, gates, tenant, open, flow, parent)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
 
+_key_and_extras = itemgetter(3, 4)
 _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
 
 
@@ -142,6 +143,8 @@ def new_rows(ledger: "Ledger", spec: bytes, rows: Sequence[Row]) -> list[Row]:
     Raises ProtocolError if an id is known, or given twice, with other contents.
     """
     known = ledger.checksums([row[0] for row in rows])
+    if not known and len({row[0] for row in rows}) == len(rows):
+        return list(rows)
     new = []
     for row in rows:
         task, crc = row[:2]
@@ -310,14 +313,14 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     first, tasks = ledger.seq + 1, list(zip(columns.ids, columns.payloads, strict=True))
     count = len(tasks)
     queue = ledger.enter(spec.queue, count, sum(map(len, columns.payloads)))
-    ledger.journal.entered(spec.queue, spec.name, list(columns.ids))
+    ledger.journal.entered_ready(spec.queue, spec.name, list(columns.ids), first, ledger.time)
     ledger.seq += count
     goes_on = command.begin and not queue.paused_until and queue.quota is None
     begun = _begin(ledger, command, queue, first, tasks, effects) if goes_on else 0
     if begun < count:
         ledger.db.execute(_WAIT, (first + begun,))
         theirs = list(columns.keys[begun:])
-        effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], theirs))
+        effects.append(_queued((spec.queue, command.spec, first + begun, tasks[begun:], theirs)))
     return None
 
 
@@ -327,7 +330,26 @@ def admit_others(
     """Put new tasks in that are not ordinary ones: capabilities have a say in each."""
     # No attempt was made later than now, whatever a client says: sums of it stay within bounds.
     command = command._replace(created=min(command.created, ledger.time))
-    planned = unique_keys.plan(ledger, spec, new_rows(ledger, command.spec, rows))
+    new = new_rows(ledger, command.spec, rows)
+    if any(row[4] is not None and row[4].unique for row in rows):
+        return _admit_keyed(ledger, command, spec, rows, new, effects)
+    if new:
+        check_limits(ledger, spec)
+        _check_entering(ledger, spec, new)
+        _enter(ledger, command, spec, new, effects)
+    return Done()
+
+
+def _admit_keyed(
+    ledger: "Ledger",
+    command: Admit,
+    spec: Spec,
+    rows: list[Row],
+    new: list[Row],
+    effects: list[Effect],
+) -> Done:
+    """As `admit_others`, of a batch with unique keys; some of its rows are new."""
+    planned = unique_keys.plan(ledger, spec, new)
     existing = unique_keys.answer(ledger, rows, planned)
     if unique_keys.refused(spec, planned):
         return Done(existing=existing)
@@ -350,9 +372,13 @@ def check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> N
     """Raise QueueFull unless there is room for what is to enter."""
     unique_keys.check_keys(ledger, planned)
     if entering := _entering(planned):
-        check_halted(ledger, spec)
-        check_lanes(ledger, spec, [(row[3], row[4].tenant if row[4] else "") for row in entering])
-        check_room(ledger, spec.queue, payloads_of(entering))
+        _check_entering(ledger, spec, entering)
+
+
+def _check_entering(ledger: "Ledger", spec: Spec, rows: Sequence[Row]) -> None:
+    check_halted(ledger, spec)
+    check_lanes(ledger, spec, [(row[3], row[4].tenant if row[4] else "") for row in rows])
+    check_room(ledger, spec.queue, payloads_of(rows))
 
 
 def _entering(planned: Sequence[Planned]) -> list[Row]:
@@ -362,61 +388,25 @@ def _entering(planned: Sequence[Planned]) -> list[Row]:
 def _enter(
     ledger: "Ledger", command: Admit, spec: Spec, rows: Sequence[Row], effects: list[Effect]
 ) -> None:
-    first = ledger.seq + 1
-    ledger.seq += len(rows)
-    tasks = [
-        Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created)
-        for seq, (id_, crc, payload, key, extras) in enumerate(rows, first)
-    ]
-    enter_all(ledger, [(spec, command.spec, task) for task in tasks], effects)
+    entering: list[tuple[Spec, bytes, Entering]] = []
+    for some in _alike(rows):
+        ids, crcs, payloads, keys, extras = zip(*some, strict=True)
+        beside = extras[0] or NO_EXTRAS
+        tasks = Entering(ledger.seq + 1, ids, crcs, payloads, keys[0], beside, command.created)
+        ledger.seq += len(ids)
+        entering.append((spec, command.spec, tasks))
+    enter_all(ledger, entering, effects)
 
 
-def enter(
-    ledger: "Ledger", spec: Spec, packed: bytes, task: Entering, effects: list[Effect]
-) -> None:
-    """A new task, for which there is room; its number is the next one."""
-    ledger.seq = task.seq
-    enter_all(ledger, [(spec, packed, task)], effects)
-
-
-def enter_all(
-    ledger: "Ledger", tasks: Sequence[tuple[Spec, bytes, Entering]], effects: list[Effect]
-) -> None:
-    """New tasks, for which there is room: the capabilities have their say, and they are stored.
-
-    Each with its Spec, and that packed; their numbers are taken already.
-    """
-    rows: list[tuple[object, ...]] = []
-    ready: list[Ready] = []
-    for spec, packed, task in tasks:
-        for enters in ledger.enters:
-            enters(ledger, spec, task)
-        queue = ledger.touch(spec.queue)
-        queue.bytes += len(task.payload)
-        due: int | None = task.due
-        if task.blocked:
-            phase, due = BLOCKED, task.due or None
-            queue.blocked += 1
-        elif task.due <= ledger.time:
-            phase, due = PENDING, None
-            queue.queued += 1
-            ready.append((queue.number, task.seq, task.flags))
+def _alike(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Those that follow each other and have the same key and extras."""
+    for _, some in groupby(rows, key=_key_and_extras):
+        alike = list(some)
+        extras = alike[0][4]
+        if extras is not None and extras.unique:
+            yield from ([row] for row in alike)
         else:
-            phase = SCHEDULED
-            queue.scheduled += 1
-            ledger.next_retry = min(ledger.next_retry, task.due)
-        ledger.journal.entered(spec.queue, spec.name, [task.id], due or 0)
-        rows.append(
-            (
-                *(task.seq, task.id, task.crc, queue.number, task.key, packed, task.payload),
-                *(phase, due, task.flags, task.place, task.lane, task.created, task.gates),
-                *(task.extras.tenant, task.open, task.flow, task.parent),
-            )
-        )
-    ledger.unfinished += len(rows)
-    ledger.db.executemany(_INSERT_OTHER, rows)
-    for waiting in wait(ledger, ready):
-        effects += waiting
+            yield alike
 
 
 def _begin(

@@ -1,7 +1,7 @@
 """What an entry brought about, for those who look: noted where it happens, on every replica alike.
 
 Effects are what a leader acts on; nobody acts on what stands here. It is no part of the replicated
-state: a replica that keeps no events notes none, and has the same tables as one that does.
+state: a replica that keeps no events has the same tables as one that does.
 
 Readers count the events of an entry (event_feed.py), at every broker alike. So what a release notes
 that an older one does not, it notes from a level of the cluster on that the older one does not run.
@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.features.task_row import CANCELLING
+from raftwork.features.wait_times import WaitTimes
 from raftwork.messages import CancelReason, State, decode_spec, failure_head
 
 if TYPE_CHECKING:
@@ -130,15 +131,20 @@ class Journal:
     error in that is a gap in the events, and stops no replica.
     """
 
-    def __init__(self) -> None:
-        #: Whether anybody keeps them.
+    def __init__(self, time: int = 0) -> None:
+        #: Whether anybody wants them.
         self.on = False
-        self._noted: list[Callable[[], Iterable[Happened]]] = []
+        self._noted: list[Callable[[], Iterable[Happened] | None]] = []
+        #: For how long tasks waited that were handed out: known as the entries are told.
+        self.waits = WaitTimes(time)
 
     def drain(self) -> Sequence[Happened]:
         """Those since the last time."""
         noted, self._noted = self._noted, []
-        return [event for tell in noted for event in tell()]
+        happened: list[Happened] = []
+        for tell in noted:
+            happened += tell() or ()
+        return happened
 
     def note(self, event: Happened) -> None:
         """This happened."""
@@ -147,12 +153,42 @@ class Journal:
 
     def entered(self, queue: str, name: str, ids: Sequence[str], due: int = 0) -> None:
         """New tasks are there."""
-        self.note(Happened(EventKind.ENQUEUED, ids, queue, name, due=due))
-
-    def assigned(self, runs: Sequence[Running]) -> None:
-        """These were handed out."""
         if self.on:
-            self._noted.append(partial(_of_runs, EventKind.ASSIGNED, runs))
+            event = Happened(EventKind.ENQUEUED, ids, queue, name, due=due)
+            self._noted.append(partial(tuple, (event,)))
+
+    def entered_ready(
+        self, queue: str, name: str, ids: Sequence[str], first: int, time: int
+    ) -> None:
+        """New tasks, numbered from `first`, are there, and wait for a worker from now on."""
+        if self.on:
+            event = Happened(EventKind.ENQUEUED, ids, queue, name)
+            self._noted.append(partial(self._entered_ready, event, first, time))
+
+    def _entered_ready(self, event: Happened, first: int, time: int) -> Iterable[Happened]:
+        self.waits.entered(first, time)
+        return (event,)
+
+    def others(self, first: int) -> None:
+        """New tasks, numbered from `first`: which of them are `ready` is told besides."""
+        if self.on:
+            self._noted.append(partial(self.waits.entered_otherwise, first))
+
+    def ready(self, seqs: Sequence[int], time: int) -> None:
+        """These wait for a worker from now on."""
+        if self.on and seqs:
+            self._noted.append(partial(self.waits.ready, seqs, time))
+
+    def assigned(self, runs: Sequence[Running], time: int) -> None:
+        """These were handed out now."""
+        if self.on:
+            self._noted.append(partial(self._assigned, runs, time))
+
+    def _assigned(self, runs: Sequence[Running], time: int) -> Iterator[Happened]:
+        for event, alike in _groups(EventKind.ASSIGNED, runs):
+            seqs = [run.seq for run in alike]
+            self.waits.begun(event.queue, seqs, time, first=event.attempt == 1)
+            yield event
 
     def settled(
         self, state: State, verdicts: Sequence[Verdict], times_ms: Mapping[int, int]
@@ -161,10 +197,12 @@ class Journal:
         if self.on:
             self._noted.append(partial(_settled, state, verdicts, dict(times_ms)))
 
-    def ended_unstarted(self, queue: str, name: str, id_: str, state: State, data: bytes) -> None:
-        """A task has its outcome without having run."""
+    def ended_unstarted(
+        self, queue: str, name: str, ids: Sequence[str], state: State, data: bytes
+    ) -> None:
+        """Tasks have this outcome without having run."""
         if self.on:
-            self._noted.append(partial(_ended_unstarted, queue, name, id_, state, data))
+            self._noted.append(partial(_ended_unstarted, queue, name, ids, state, data))
 
     def flow_ended(self, id_: str, state: State, data: bytes) -> None:
         """A flow has its outcome."""
@@ -198,12 +236,24 @@ def _of_runs(
     due: int = 0,
     text: str = "",
 ) -> Iterator[Happened]:
+    for event, _ in _groups(kind, runs, times_ms, due, text):
+        yield event
+
+
+def _groups(
+    kind: EventKind,
+    runs: Sequence[Running],
+    times_ms: Mapping[int, int] | None = None,
+    due: int = 0,
+    text: str = "",
+) -> Iterator[tuple[Happened, Sequence[Running]]]:
+    """The events of tasks that are alike, with these."""
     for (queue, spec, worker, attempt), alike in groupby(runs, _alike):
         some = list(alike)
         times = [times_ms.get(run.token, 0) for run in some] if times_ms else ()
         ids = [run.id for run in some]
         name = decode_spec(spec).name
-        yield Happened(kind, ids, queue, name, worker, attempt, due, text, times)
+        yield Happened(kind, ids, queue, name, worker, attempt, due, text, times), some
 
 
 def _settled(
@@ -218,10 +268,10 @@ def _settled(
 
 
 def _ended_unstarted(
-    queue: str, name: str, id_: str, state: State, data: bytes
+    queue: str, name: str, ids: Sequence[str], state: State, data: bytes
 ) -> Iterator[Happened]:
     kind, text = _ending(state, data)
-    yield Happened(kind, [id_], queue, name, text=text)
+    yield Happened(kind, ids, queue, name, text=text)
 
 
 def _flow_ended(id_: str, state: State, data: bytes) -> Iterator[Happened]:

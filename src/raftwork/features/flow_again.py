@@ -13,7 +13,8 @@ from zlib import crc32
 from raftwork.errors import ProtocolError, QueueFull, UnknownTask
 from raftwork.features import edges
 from raftwork.features.effects import Done, Effect
-from raftwork.features.enqueue import check_room, enter
+from raftwork.features.enqueue import check_room
+from raftwork.features.entering import enter
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.flow_nodes import meets
 from raftwork.features.flows import (
@@ -204,7 +205,8 @@ def _enter(
         count = unmet[seq]
         if node.code:
             extras = Extras(tenant=node.tenant, tags=tags_of(ledger, node.seq))
-            task = Entering(seq, ids[node.seq], 0, node.payload, node.key, extras, ledger.time)
+            contents = ([ids[node.seq]], [0], [node.payload])
+            task = Entering(seq, *contents, node.key, extras, ledger.time)
             task.flags, task.flow = LINKED | FED, flow
             task.open, task.blocked = count, count > 0
             task.worker = node.worker

@@ -25,7 +25,7 @@ from raftwork.features.flow_graph import INPUT_BYTES_MAX, EdgeKind
 from raftwork.features.history import ending
 from raftwork.features.signal_rows import stop_watch, watch
 from raftwork.features.task_row import FED, FINISHED, PENDING, SCHEDULED, WITHOUT_CODE
-from raftwork.features.waiting import Place, end_unstarted, unstarted, wait_at
+from raftwork.features.waiting import Place, end_unstarted, unstarted, wait_first
 from raftwork.messages import (
     Cancelled,
     CancelReason,
@@ -318,15 +318,14 @@ def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -
         if due and due > ledger.time:
             queue.scheduled += 1
             released.append((SCHEDULED, due, 0, seq))
-            ledger.next_retry = min(ledger.next_retry, due)
+            ledger.next_start = min(ledger.next_start, due)
         else:
             queue.queued += 1
             ledger.seq += 1
             released.append((PENDING, None, ledger.seq, seq))
             places.append(Place(number, seq, flags, lane, ledger.seq, key, gates))
     ledger.db.executemany(_RELEASE, released)
-    for waiting in wait_at(ledger, places):
-        effects += waiting
+    effects += wait_first(ledger, places)
 
 
 # ---- rows without code --------------------------------------------------------------------------
@@ -446,7 +445,7 @@ def end_without_code(
     ledger.next_expiry = min(ledger.next_expiry, due)
     effects.append(Settled(0, row.seq, row.id, name, state, data))
     if row.queue:
-        ledger.journal.ended_unstarted(name, spec.name, row.id, state, data)
+        ledger.journal.ended_unstarted(name, spec.name, [row.id], state, data)
     elif row.flow == row.seq:
         ledger.journal.flow_ended(row.id, state, data)
 

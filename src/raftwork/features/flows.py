@@ -14,7 +14,8 @@ from raftwork.errors import BadMessage, ProtocolError, QueueFull
 from raftwork.features import edges, flow_ends, flow_nodes
 from raftwork.features.broadcasts import count_members, expanded, has_broadcast, workers_for
 from raftwork.features.effects import Done, Effect
-from raftwork.features.enqueue import check_room, enter, enter_all
+from raftwork.features.enqueue import check_room
+from raftwork.features.entering import enter, enter_all
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.flow_graph import (
     CheckedGraph,
@@ -248,7 +249,7 @@ def enter_callbacks(
         spec, seq = graph.specs[node.spec - 1], ledger.seq + 1
         places.append(seq)
         crc = contents_crc(starts[node.spec - 1], node.payload, node.key, node.extras)
-        task = Entering(seq, id_, crc, node.payload, node.key, node.extras, created)
+        task = Entering(seq, [id_], [crc], [node.payload], node.key, node.extras, created)
         task.flags, task.flow = LINKED | FED, -flow
         task.open, task.blocked = len(node.inputs), True
         enter(ledger, spec, graph.packed[node.spec - 1], task, effects)
@@ -302,7 +303,7 @@ def enter_nodes(
                 ledger.links.ready.append(seq)
             continue
         crc = contents_crc(starts[node.spec - 1], node.payload, node.key, node.extras)
-        task = Entering(seq, id_, crc, node.payload, node.key, node.extras, created)
+        task = Entering(seq, [id_], [crc], [node.payload], node.key, node.extras, created)
         task.flags = LINKED | FED if carries(node.inputs) else LINKED
         task.flow, task.parent = flow, parent
         task.open, task.blocked = len(node.inputs), bool(node.inputs)

@@ -69,7 +69,7 @@ class GoOn(NamedTuple):
 
 
 def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
-    """The last of all: it goes by what the others made of the task."""
+    """The last of all: it goes by what the others made of the tasks."""
     if spec.ordered:
         task.flags |= ORDERED
     elif (
@@ -84,7 +84,7 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
     task.flags |= LANED
     queue = ledger.touch(spec.queue).number
     lane = (queue, spec.priority, task.extras.tenant, task.gates, task.worker)
-    task.lane = ledger.lanes.enter(*lane, number=task.seq)
+    task.lane = ledger.lanes.enter(*lane, number=task.seq, tasks=len(task.ids))
 
 
 def _settled(ledger: "Ledger", seq: int, state: State, effects: list[Effect]) -> None:

@@ -19,38 +19,46 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Entering:
-    """A new task on its way into the tables, as the capabilities find and change it."""
+    """New tasks on their way into the tables, as the capabilities find and change them.
 
-    seq: int
-    id: str
-    crc: int
-    payload: bytes
+    They are alike but for their numbers, one after the other, ids and payloads; mostly it is all of
+    a batch. One with a unique key is by itself.
+    """
+
+    seq: int  # the first one's
+    ids: Sequence[str]
+    crcs: Sequence[int]
+    payloads: Sequence[bytes]
     key: str
     extras: Extras
     created: int  # leader time of the client's first attempt
     flags: int = 0
-    #: Machine time before which it is not handed out; in the past it waits at once.
+    #: Machine time before which they are not handed out; in the past they wait at once.
     due: int = 0
-    #: Its lane and its place there; 0 is among the ordinary ones, by its seq.
+    #: Their lane, where they stand by their seqs; 0 is among the ordinary ones.
     lane: int = 0
-    place: int = 0
     gates: str = ""
-    #: The name of the only worker that may have it; empty: any may.
+    #: The name of the only worker that may have them; empty: any may.
     worker: str = ""
-    #: It waits for another task, whatever its time.
+    #: They wait for another task, whatever their time.
     blocked: bool = False
-    #: Of a flow: whose node it is, whose code made it, and so many edges to it are unmet.
+    #: Of a flow: whose nodes they are, whose code made them, and so many edges to each are unmet.
     flow: int = 0
     parent: int = 0
     open: int = 0
+
+    @property
+    def seqs(self) -> range:
+        """Their numbers."""
+        return range(self.seq, self.seq + len(self.ids))
 
 
 class Lifecycle(NamedTuple):
     """What a capability does with tasks as they come and end, in the order of the capabilities.
 
-    `enters` is called for every new task that is not an ordinary one, and sets `flag` in its flags
-    if the capability takes part in its life. `ended` is called with the task's number and flags
-    once it has its outcome: what the capability holds for it goes. `settled` follows once `ended`
+    `enters` is called for new tasks that are not ordinary ones, and sets `flag` in their flags if
+    the capability takes part in their lives. `ended` is called with a task's number and flags once
+    it has its outcome: what the capability holds for it goes. `settled` follows once `ended`
     was called for all tasks that end together, for what hangs on the outcome, or on the tasks that
     wait for it. `buried` is called with the numbers of tasks whose results are dropped: what it
     keeps to be looked at goes, too.
@@ -61,7 +69,7 @@ class Lifecycle(NamedTuple):
     """
 
     flag: int
-    enters: Callable[[Ledger, Spec, Entering], None] = lambda _ledger, _spec, _task: None
+    enters: Callable[[Ledger, Spec, Entering], None] = lambda _ledger, _spec, _tasks: None
     ended: Callable[[Ledger, int, int], None] = lambda _ledger, _seq, _flags: None
     settled: Callable[[Ledger, int, State, list[Effect]], None] = lambda *_: None
     begins: Callable[[Ledger, Running], None] = lambda _ledger, _run: None
@@ -73,7 +81,7 @@ class Lifecycle(NamedTuple):
 def entering(
     lifecycles: Sequence[Lifecycle],
 ) -> tuple[Callable[[Ledger, Spec, Entering], None], ...]:
-    """What is to be called for a new task, without what would do nothing."""
+    """What is to be called for new tasks, without what would do nothing."""
     nothing = Lifecycle(0).enters
     return tuple(each.enters for each in lifecycles if each.enters is not nothing)
 

@@ -60,8 +60,9 @@ class WorkerGone(NamedTuple):
 def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
     if task.worker:
         task.flags |= PINNED
-        ledger.db.execute(_PIN, (task.seq, ledger.touch(spec.queue).number, task.worker))
-        ledger.links.pins += 1
+        queue = ledger.touch(spec.queue).number
+        ledger.db.executemany(_PIN, [(seq, queue, task.worker) for seq in task.seqs])
+        ledger.links.pins += len(task.ids)
 
 
 def _settled(ledger: "Ledger", seq: int, _state: State, _effects: list[Effect]) -> None:

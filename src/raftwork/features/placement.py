@@ -51,7 +51,7 @@ class PlacementTold(NamedTuple):
     request: int
     balancer: str
     workers: list[PlacedWorker]
-    next: int  # the place in `workers` of who gets the next task; -1: that is not known
+    next: bool  # the first of them gets the next task; False: that is not known
 
 
 @request(245, reply=PlacementTold)
@@ -69,7 +69,7 @@ def _tell(view: "View", asked: AskPlacement) -> PlacementTold:
     workers.sort(key=lambda w: (not w.takes, not w.free, w.score is None, w.score or 0, w.name))
     first = workers[0] if workers else None
     known = first is not None and first.takes and first.free > 0 and first.score is not None
-    return PlacementTold(asked.request, placing.balancer, workers, 0 if known else -1)
+    return PlacementTold(asked.request, placing.balancer, workers, known)
 
 
 def _placed(view: "View", worker: "Worker", score: Score | None) -> PlacedWorker:

@@ -72,7 +72,7 @@ def _move(ledger: "Ledger", command: MoveTo, effects: list[Effect]) -> Done:
         lane = ledger.lanes.enter(number, priority, tenant, gates, number=seq)
         flags |= LANED
     ledger.db.execute(_MOVE, (SCHEDULED, command.at, flags, lane, seq))
-    ledger.next_retry = min(ledger.next_retry, command.at)
+    ledger.next_start = min(ledger.next_start, command.at)
     return Done(1)
 
 

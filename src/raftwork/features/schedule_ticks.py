@@ -18,7 +18,8 @@ from zlib import crc32
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features import unique_keys
 from raftwork.features.cancel import ask_to_end
-from raftwork.features.enqueue import check_planned, enter
+from raftwork.features.enqueue import check_planned
+from raftwork.features.entering import enter
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.lifecycle import Entering
 from raftwork.features.limits import check_limits
@@ -193,7 +194,8 @@ def make(
     if overlap is Overlap.CANCEL_PREVIOUS:
         _supersede(ledger, unfinished(ledger, row.number, _CANCELLED_MAX), effects)
     seq = ledger.seq + 1
-    entering = Entering(seq, id_, task[1], plan.payload, key, extras, ledger.time, TICKED)
+    contents = ([id_], [task[1]], [plan.payload])
+    entering = Entering(seq, *contents, key, extras, ledger.time, TICKED)
     enter(ledger, spec, packed, entering, effects)
     made(ledger, ledger.seq, row.number, at)
     ledger.journal.note(

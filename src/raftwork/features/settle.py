@@ -11,6 +11,7 @@ from raftwork.features.event_journal import EventKind
 from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.task_row import CANCELLING, FINISHED, cancel_reason
+from raftwork.features.waiting import leave_lanes
 from raftwork.messages import Cancelled, State, decode_spec, encode_failure
 from raftwork.wire import maker
 
@@ -46,10 +47,9 @@ def settle(
         forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
     else:
         dead_letters.keep(ledger, [run for run, _ in verdicts])
-    for run in special:
-        if run.lane:
-            ledger.lanes.leave(run.lane)
-    ledger.ended([(run.seq, run.flags) for run in special], state, effects)
+    if special:
+        leave_lanes(ledger, [run.lane for run in special])
+        ledger.ended([(run.seq, run.flags) for run in special], state, effects)
     named = {spec: ledger.names[decode_spec(spec).name] for spec in specs}
     number, now = state.value, ledger.time
     ran_on, times = ledger.worker_numbers, ledger.run_times

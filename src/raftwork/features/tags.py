@@ -6,6 +6,7 @@
    that all tasks of a tag are found without a scan, and go with the task's result.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from raftwork.messages import Spec
 
 _TAGS = "SELECT key, value FROM tag WHERE seq = ? ORDER BY key"
+_TAGS_OF_EACH = """SELECT tag.seq, tag.key, tag.value
+    FROM json_each(?) AS asked CROSS JOIN tag ON tag.seq = asked.value ORDER BY tag.seq, tag.key"""
 _TAGGED = """SELECT seq FROM tag WHERE key = ? AND value = ? AND seq < ?
     ORDER BY seq DESC LIMIT ?"""
 
@@ -28,6 +31,14 @@ def tags_of(ledger: "Ledger", seq: int) -> list[tuple[str, str]]:
     if ledger.level < LEVEL_OPTIONS:
         return []
     return list(ledger.db.execute(_TAGS, (seq,)))
+
+
+def tags_of_each(ledger: "Ledger", seqs: Sequence[int]) -> dict[int, list[tuple[str, str]]]:
+    """As `tags_of`, of several tasks that have some, by their numbers."""
+    found: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    for seq, key, value in ledger.db.execute(_TAGS_OF_EACH, (str(list(seqs)),)):
+        found[seq].append((key, value))
+    return found
 
 
 def tagged(ledger: "Ledger", key: str, value: str, before: int, limit: int) -> list[int]:
@@ -40,7 +51,7 @@ def tagged(ledger: "Ledger", key: str, value: str, before: int, limit: int) -> l
 def _enters(ledger: "Ledger", _spec: "Spec", task: "Entering") -> None:
     if task.extras.tags:
         task.flags |= TAGGED
-        rows = [(key, value, task.seq) for key, value in task.extras.tags]
+        rows = [(key, value, seq) for key, value in task.extras.tags for seq in task.seqs]
         ledger.db.executemany("INSERT INTO tag VALUES (?, ?, ?)", rows)
 
 

@@ -23,7 +23,7 @@ from raftwork.messages import (
     Spec,
     decode_spec_strictly,
 )
-from raftwork.wire import array_length, pack, record_check, size_of_head, unpack_frame
+from raftwork.wire import array_length, maker, pack, record_check, size_of_head, unpack_frame
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
@@ -146,6 +146,9 @@ class Columns(NamedTuple):
     extras: Sequence[Extras] = ()
 
 
+_columns = maker(Columns)
+
+
 def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
     """A batch's tasks. Raises ProtocolError, PayloadTooLarge or BadMessage.
 
@@ -160,7 +163,7 @@ def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
         # The usual batch, without the cost of columns: unless it is wrong, as told below.
         case [[str() as task, bytes() as payload]]:
             if 0 < len(task) <= settings.id_length and len(payload) <= settings.payload_bytes:
-                return Columns((task,), (payload,))
+                return _columns(((task,), (payload,), (), ()))
     if len(rows) > settings.batch_tasks:
         raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {settings.batch_tasks} are allowed")
     if not rows:
@@ -196,10 +199,16 @@ def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str
 
 
 def _extras(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[Extras]:
-    """The fourth column."""
-    extras = [read_extras(row[3]) if len(row) > 3 else Extras() for row in rows]
-    for each in extras:
-        check_extras(each, settings)
+    """The fourth column. Tasks of a batch mostly have the same, which is read once."""
+    extras: list[Extras] = []
+    last: object = None
+    read = NO_EXTRAS
+    for row in rows:
+        packed = row[3] if len(row) > 3 else None
+        if packed != last:
+            read, last = NO_EXTRAS if packed is None else read_extras(packed), packed
+            check_extras(read, settings)
+        extras.append(read)
     return extras if any(extras) else ()
 
 
@@ -225,8 +234,14 @@ def checksums(spec: bytes, tasks: Columns, level: int) -> list[int]:
         calls = tasks.payloads if level < LEVEL_OPTIONS else map(_call, tasks.payloads)
         return [crc32(call, start) for call in calls]
     keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
-    contents = zip(tasks.payloads, keys, extras)  # noqa: B905
-    return [contents_crc(start, *each, level) for each in contents]
+    last, packed = None, b""
+    crcs: list[int] = []
+    for payload, key, each in zip(tasks.payloads, keys, extras):  # noqa: B905
+        if each is not last:
+            last, packed = each, _packed(each)
+        call = payload if level < LEVEL_OPTIONS else _call(payload)
+        crcs.append(crc32(packed, crc32(key.encode(), crc32(call, start))))
+    return crcs
 
 
 def rows_of(spec: bytes, tasks: Columns, level: int) -> list[Row]:

@@ -7,8 +7,8 @@
 3. `expires` bounds the first start. A task is not handed out for the first time at that instant or
    later, whatever is left to do at that moment; handed back unstarted, it may still expire.
 4. `deadline` bounds the outcome, over all attempts: what runs then is stopped, and has failed.
-5. A million may be due at once: an entry carries out so many (the cluster's setting `sweep`), and
-   what is left stays due.
+5. A million may be due at once: an entry carries out so many (the cluster's setting `sweep` at
+   most), and what is left stays due.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,8 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
     for after, kind in ((spec.expires, EXPIRE), (spec.deadline, DEADLINE)):
         if after:
             task.flags |= TIMED
-            ledger.set_timer(task.created + after, kind, task.seq)
+            for seq in task.seqs:
+                ledger.set_timer(task.created + after, kind, seq)
 
 
 def _times(ledger: "Ledger", seq: int) -> tuple[int, int]:

@@ -185,6 +185,7 @@ def enters(ledger: Ledger, spec: Spec, task: Entering) -> None:
     key = task.extras.unique
     if not key:
         return
+    (id_,) = task.ids
     task.flags |= UNIQUE
     if spec.debounce:
         task.due = max(task.due, task.created + spec.debounce)
@@ -204,7 +205,7 @@ def enters(ledger: Ledger, spec: Spec, task: Entering) -> None:
     else:
         ledger.keys += 1
     until = _ends(begins, spec.period)
-    _put(ledger, Key(spec.name, key, task.seq, task.id, 0, until, held=True))
+    _put(ledger, Key(spec.name, key, task.seq, id_, 0, until, held=True))
 
 
 def replace(ledger: Ledger, spec: Spec, each: Planned, created: int, effects: list[Effect]) -> None:
@@ -294,7 +295,7 @@ def _promote(ledger: Ledger, key: Key) -> None:
     queue = ledger.touch(ledger.numbered[number].name)
     queue.blocked -= 1
     queue.scheduled += 1
-    ledger.next_retry = min(ledger.next_retry, due)
+    ledger.next_start = min(ledger.next_start, due)
     period = decode_spec(packed).period
     until = _ends(max(ledger.time, key.until), period)
     _put(ledger, key._replace(owner=key.next, id=id_, next=0, until=until))

@@ -6,11 +6,12 @@ An ordinary task waits in `waiting`, by its number. Others wait in a lane, by th
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from itertools import count
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features import key_order
-from raftwork.features.effects import Effect, Requeued, Settled
+from raftwork.features.effects import Effect, QueuedInLane, Requeued, Settled
 from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.number_ranges import spans
@@ -25,6 +26,7 @@ from raftwork.features.task_row import (
     SCHEDULED,
 )
 from raftwork.messages import State, decode_spec
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +38,7 @@ _WAIT_IN_LANE = "INSERT INTO laned VALUES (?, ?, ?)"
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _UNWAIT_SPAN = "DELETE FROM waiting WHERE queue = ? AND seq BETWEEN ? AND ?"
 _LEAVE_LANE = "DELETE FROM laned WHERE lane = ? AND place = ?"
+_LEAVE_LANE_SPAN = "DELETE FROM laned WHERE lane = ? AND place BETWEEN ? AND ?"
 _PLACES = """SELECT queue, seq, 0, 0, 0, task.key, ''
     FROM json_each(?) CROSS JOIN task ON task.seq = value"""
 _PLACES_TWO = """SELECT queue, seq, flags, lane, CASE place WHEN 0 THEN seq ELSE place END,
@@ -49,9 +52,12 @@ _STILL_WAITING = """SELECT queue, task.seq, 0, 0
     CROSS JOIN laned ON laned.lane = task.lane
         AND laned.place = CASE task.place WHEN 0 THEN task.seq ELSE task.place END
     WHERE phase = 0"""
-_GIVE_PLACE = "UPDATE task SET place = ? WHERE seq = ?"
-_FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
-    FROM (%s) AS first CROSS JOIN task ON task.seq = first.seq"""
+_UNSTARTED = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase,
+    attempt, task.key, 0, 0, 0 """
+_UNSTARTED_TWO = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase,
+    attempt, task.key, flags, task.lane,
+    CASE task.place WHEN 0 THEN task.seq ELSE task.place END """
+_FIRST = "FROM (%s) AS first CROSS JOIN task ON task.seq = first.seq"
 # What waits in a queue, in an order that hangs on no query plan. Those behind the owners of their
 # keys come first: nobody's turn it is while others are dropped.
 _READY = """SELECT seq FROM waiting WHERE queue = ? AND seq <= ? ORDER BY seq LIMIT ?"""
@@ -62,8 +68,7 @@ _READY_TWO = (
     _READY,
 )
 # In the phases PENDING, DELAYED, SCHEDULED and BLOCKED.
-_AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
-    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
+_AMONG = "FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"
 
 #: The number of a task's queue, its own, and its flags.
 Ready = tuple[int, int, int]
@@ -81,6 +86,9 @@ class Place(NamedTuple):
     gates: str  # see limit_settings
 
 
+_queue_and_lane = attrgetter("queue", "lane")
+
+
 class Unstarted(NamedTuple):
     """A task without an outcome that does not run."""
 
@@ -92,19 +100,44 @@ class Unstarted(NamedTuple):
     losses: int
     phase: int
     attempt: int  # hand-outs that came to an end
+    key: str
     flags: int
+    lane: int
+    place: int  # there, from when it is ready
+
+    @property
+    def at(self) -> Place:
+        """Where it waits if it is ready."""
+        return Place(self.queue, self.seq, self.flags, self.lane, self.place, self.key, "")
 
 
-def give_places(ledger: Ledger, tasks: Iterable[tuple[int, int]]) -> None:
-    """These, numbers and flags, become ready for the first time, after all that is enqueued by now.
+_unstarted = maker(Unstarted)
 
-    A place is taken once: loss, release and retry keep it.
+
+def wait_first(ledger: Ledger, tasks: Sequence[Place]) -> list[Effect]:
+    """These wait for the first time, at places behind all others; what the dispatcher is to know.
+
+    That is nothing of an ordered task that others of its key are before.
     """
-    laned = [seq for seq, flags in tasks if flags & LANED]
-    if laned:
-        first = ledger.seq + 1
-        ledger.seq += len(laned)
-        ledger.db.executemany(_GIVE_PLACE, zip(count(first), laned, strict=False))
+    ledger.journal.ready([at.seq for at in tasks], ledger.time)
+    there = [
+        at
+        for at in tasks
+        if not at.flags & ORDERED or key_order.is_first(ledger, at.queue, at.key, at.place, at.seq)
+    ]
+    effects: list[Effect] = []
+    for (queue, lane), some in groupby(there, key=_queue_and_lane):
+        name = ledger.numbered[queue].name
+        if lane:
+            tasks_there = [(at.seq, at.place) for at in some]
+            rows = [(lane, place, seq) for seq, place in tasks_there]
+            ledger.db.executemany(_WAIT_IN_LANE, rows)
+            effects.append(QueuedInLane(name, lane, tasks_there))
+        else:
+            ordinary = [at.seq for at in some]
+            ledger.db.executemany(_WAIT, [(queue, seq) for seq in ordinary])
+            effects += [Requeued(name, seq) for seq in ordinary]
+    return effects
 
 
 def wait(ledger: Ledger, tasks: Sequence[Ready]) -> list[list[Requeued]]:
@@ -113,6 +146,7 @@ def wait(ledger: Ledger, tasks: Sequence[Ready]) -> list[list[Requeued]]:
     That is nothing of an ordered task that others of its key are before.
     """
     ordinary = [(queue, seq) for queue, seq, flags in tasks if not flags & LANED]
+    ledger.journal.ready([seq for _, seq in ordinary], ledger.time)
     ledger.db.executemany(_WAIT, ordinary)
     names = ledger.numbered
     if len(ordinary) == len(tasks):
@@ -127,6 +161,7 @@ def wait(ledger: Ledger, tasks: Sequence[Ready]) -> list[list[Requeued]]:
 def wait_at(ledger: Ledger, places: Sequence[Place]) -> list[list[Requeued]]:
     """As `wait`, of tasks in lanes whose places are known."""
     names = ledger.numbered
+    ledger.journal.ready([at.seq for at in places], ledger.time)
     first = [
         not at.flags & ORDERED or key_order.is_first(ledger, at.queue, at.key, at.place, at.seq)
         for at in places
@@ -170,12 +205,30 @@ def unwait(
         if found:
             ledger.db.executemany(_UNWAIT_SPAN, [(queue, *span) for span in found])
     if laned:
-        ledger.db.executemany(_LEAVE_LANE, [(at.lane, at.place) for at in laned])
-        for at in laned:
-            if at.flags & ORDERED:
-                key_order.leave(ledger, at.queue, at.key, at.place)
+        _leave_lanes(ledger, laned)
     changed = ledger.db.total_changes() - before
     assert changed == there, "a live task neither ran nor waited"
+
+
+def _leave_lanes(ledger: Ledger, laned: Sequence[Place]) -> None:
+    by_lane: defaultdict[int, list[int]] = defaultdict(list)
+    for at in laned:
+        by_lane[at.lane].append(at.place)
+        if at.flags & ORDERED:
+            key_order.leave(ledger, at.queue, at.key, at.place)
+    alone: list[tuple[int, int]] = []
+    found: list[tuple[int, int, int]] = []
+    for lane, its in by_lane.items():
+        if len(its) == 1:
+            alone.append((lane, its[0]))
+            continue
+        single, runs = spans(its)
+        alone += [(lane, place) for place in single]
+        found += [(lane, *run) for run in runs]
+    if alone:
+        ledger.db.executemany(_LEAVE_LANE, alone)
+    if found:
+        ledger.db.executemany(_LEAVE_LANE_SPAN, found)
 
 
 def unwait_from(ledger: Ledger, places: Iterable[Place]) -> None:
@@ -188,6 +241,13 @@ def unwait_from(ledger: Ledger, places: Iterable[Place]) -> None:
         else:
             ordinary[at.queue].append(at.seq)
     unwait(ledger, ordinary, laned)
+
+
+def leave_lanes(ledger: Ledger, lanes: Iterable[int]) -> None:
+    """A task of each of these has its outcome; 0 is no lane."""
+    for lane, tasks in Counter(lanes).items():
+        if lane:
+            ledger.lanes.leave(lane, tasks)
 
 
 def still_waiting(ledger: Ledger, seqs: Sequence[int]) -> list[Requeued]:
@@ -210,15 +270,24 @@ def first_waiting(ledger: Ledger, queue: str, upto: int, limit: int) -> list[Uns
     found: list[Unstarted] = []
     for ready in _READY_TWO if ledger.level >= LEVEL_OPTIONS else (_READY,):
         about = (known.number, upto, limit - len(found))
-        rows = ledger.db.execute(_FIRST % (ledger.flags_column, ready), about)
-        found += [Unstarted(*row) for row in rows]
+        rows = ledger.db.execute(_columns(ledger) + _FIRST % ready, about)
+        found += [_unstarted(row) for row in rows]
     return found
 
 
 def unstarted(ledger: Ledger, seqs: Iterable[int]) -> list[Unstarted]:
     """Those of these tasks that have no outcome and do not run, in the order of `seqs`."""
-    asked = str([seq for seq in seqs if seq not in ledger.running_seqs])
-    return [Unstarted(*row) for row in ledger.db.execute(_AMONG % ledger.flags_column, (asked,))]
+    return unfinished(ledger, [seq for seq in seqs if seq not in ledger.running_seqs])
+
+
+def unfinished(ledger: Ledger, seqs: Sequence[int]) -> list[Unstarted]:
+    """Those of these tasks that have no outcome, in the order of `seqs`; also what runs."""
+    rows = ledger.db.execute(_columns(ledger) + _AMONG, (str(list(seqs)),))
+    return [_unstarted(row) for row in rows]
+
+
+def _columns(ledger: Ledger) -> str:
+    return _UNSTARTED_TWO if ledger.level >= LEVEL_OPTIONS else _UNSTARTED
 
 
 def end_unstarted(
@@ -238,14 +307,9 @@ def end_unstarted(
     specs = [decode_spec(task.spec) for task in tasks]
     ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
     named = [ledger.names[spec.name] for spec in specs]
-    stood = places(ledger, [task.seq for task in tasks])
-    unwait_from(
-        ledger, [at for at, task in zip(stood, tasks, strict=True) if task.phase == PENDING]
-    )
+    unwait_from(ledger, [task.at for task in tasks if task.phase == PENDING])
     following: list[Effect] = []
-    for at in stood:
-        if at.lane:
-            ledger.lanes.leave(at.lane)
+    leave_lanes(ledger, [task.lane for task in tasks])
     others = [(task.seq, task.flags) for task in tasks if task.flags]
     ledger.ended(others, fate or state, following)
     ledger.db.executemany(
@@ -260,8 +324,9 @@ def end_unstarted(
     ledger.result_bytes += len(data) * len(tasks)
     ledger.next_expiry = min(ledger.next_expiry, *ends)
     names = ledger.numbered
-    for spec, task in zip(specs, tasks, strict=True):
-        ledger.journal.ended_unstarted(spec.queue, spec.name, task.id, state, data)
+    for packed, alike in groupby(tasks, key=attrgetter("spec")):
+        spec, ids = decode_spec(packed), [task.id for task in alike]
+        ledger.journal.ended_unstarted(spec.queue, spec.name, ids, state, data)
     return [
         *(Settled(0, task.seq, task.id, names[task.queue].name, state, data) for task in tasks),
         *following,

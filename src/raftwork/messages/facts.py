@@ -14,6 +14,59 @@ class Latencies(NamedTuple):
     sum_us: int
 
 
+#: The upper bounds of the buckets of Durations, ms: 10 ms to 10,000 s.
+DURATION_BOUNDS_MS: Final = tuple(int(10**n * step) for n in range(1, 8) for step in (1, 3))[:-1]
+
+
+class Durations(NamedTuple):
+    """How often something of a task took how long."""
+
+    #: By bucket of DURATION_BOUNDS_MS, not added up; the last one is of what took longer.
+    counts: list[int]
+    sum_ms: int
+
+
+NO_DURATIONS: Final = Durations([0] * (len(DURATION_BOUNDS_MS) + 1), 0)
+
+
+class TaskTotals(NamedTuple):
+    """What became of the tasks of one name in one queue. A task ends once, an attempt may fail."""
+
+    queue: str
+    name: str
+    enqueued: int
+    succeeded: int
+    failed: int
+    lost: int
+    cancelled: int
+    errors: int  # attempts that failed by an error, by their time limit, with their worker
+    timeouts: int
+    losses: int
+    retried: int  # attempts that others followed
+    runs: Durations  # of code that returned; below 10 ms it is not measured
+
+
+class QueueTimes(NamedTuple):
+    """Of one queue: for how long tasks that were ready waited for a worker."""
+
+    name: str
+    waits: Durations
+    oldest_ms: int  # that waits now, since the start of this process at most; 0 if none does
+
+
+class MachineFacts(NamedTuple):
+    """What a replica counts of what it applies. Since the start of its process, as all counters."""
+
+    applied: int  # entries
+    tasks: list[TaskTotals]
+    queues: list[QueueTimes]
+    #: Of now: outcomes that are kept, bytes of these, ids that are remembered, dead tasks.
+    results: int
+    result_bytes: int
+    tombstones: int
+    dead: int
+
+
 class RoleChange(NamedTuple):
     """A broker led, followed another leader, or looked for one, from `at` on."""
 
@@ -53,3 +106,10 @@ class BrokerFacts(NamedTuple):
     role_changes: list[RoleChange]
     #: Empty unless it leads.
     peers: list[PeerProgress] = []  # noqa: RUF012 - never changed, as all of a record
+    #: What its replica counts.
+    machine: MachineFacts | None = None
+    #: Requests of clients that it refused as a leader: for want of room, and else; workers that it
+    #: gave up.
+    refused_full: int = 0
+    refused_else: int = 0
+    workers_lost: int = 0

@@ -186,8 +186,8 @@ def joined(template: bytes, inputs: Mapping[int, bytes]) -> bytes:
     """The template of a join, packed, with the values of `inputs` by slot. Raises BadMessage.
 
     Every replica does this, and whatever it is given it must end alike on all of them: of a
-    template they look at lists and references alone. All else is copied: a map whose keys collide
-    takes the square of their number to read, a minute for what fits into a mebibyte.
+    template they look at lists and references alone. All else is copied: a map with keys chosen
+    to collide takes the square of their number to build, seconds for what fits into a mebibyte.
     """
     unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(template)))
     try:

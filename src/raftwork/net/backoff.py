@@ -43,9 +43,12 @@ class Pauses(Generic[K]):
     def __init__(self, first: int, longest: int) -> None:
         self._first, self._longest = first, longest
         self._pauses: OrderedDict[K, Pause] = OrderedDict()
+        #: Whether anything has failed so far, as most often nothing has.
+        self.any = False
 
     def failed(self, key: K, now: int) -> int:
         """Begin the next pause of `key`; returns its length (ms)."""
+        self.any = True
         pause = self._pauses.pop(key, None)
         if pause is None or now >= pause.until + self._longest:
             pause = Pause(self._first, self._longest)

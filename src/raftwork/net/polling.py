@@ -31,21 +31,23 @@ class SocketPoller:
 
     def __init__(self) -> None:
         self._poll = select.poll()
+        self._prompt, self._late = select.poll(), select.poll()  # each has a part of them
         self._sockets: dict[int, zmq.Socket[bytes]] = {}
         self._plain: set[int] = set()
         self._used: dict[zmq.Socket[bytes], None] = {}
         self._ignored: zmq.Socket[bytes] | None = None
 
-    def register(self, readable: zmq.Socket[bytes] | int) -> None:
-        """Have `poll` return when there is something to read here."""
+    def register(self, readable: zmq.Socket[bytes] | int, *, late: bool = False) -> None:
+        """Have `poll` return when there is something to read here. A socket may be read `late`."""
         if isinstance(readable, int):
-            self._plain.add(readable)
-            self._poll.register(readable, select.POLLIN)
-            return
-        fd = _descriptor(readable)
-        self._sockets[fd] = readable
-        self._poll.register(fd, select.POLLIN)
-        self._used[readable] = None
+            fd = readable
+            self._plain.add(fd)
+        else:
+            fd = _descriptor(readable)
+            self._sockets[fd] = readable
+            self._used[readable] = None
+        for poll in (self._poll, self._late if late else self._prompt):
+            poll.register(fd, select.POLLIN)
 
     def used(self, socket: zmq.Socket[bytes]) -> None:
         """The socket was sent to, or read from and not to its end."""
@@ -64,19 +66,43 @@ class SocketPoller:
         return False
 
     def ignore(self, socket: zmq.Socket[bytes], *, ignored: bool) -> None:
-        """Whether to return, until told otherwise, for what there is to read here."""
-        self._ignored = socket if ignored else None
-        self._poll.modify(_descriptor(socket), 0 if ignored else select.POLLIN)
+        """Whether to return, until told otherwise, for what there is to read here.
 
-    def poll(self, timeout: int | None) -> list[object]:
-        """Wait (ms; None: for ever) until something is ready; that, which counts as used."""
+        To be called for one socket only, which is none of those that may be read late.
+        """
+        self._ignored = socket if ignored else None
+        for poll in (self._poll, self._prompt):
+            poll.modify(_descriptor(socket), 0 if ignored else select.POLLIN)
+
+    def poll(self, timeout: int | None, *, patience: int = 0) -> list[object]:
+        """Wait (ms; None: for ever) until something is ready; that, which counts as used.
+
+        With `patience`, for so long at most, and what may be read late is told only if nothing else
+        is ready by then.
+        """
         ready = self._ask_used() if self._used else []
-        for fd, _ in self._poll.poll(0 if ready else timeout):
+        if ready:
+            timeout = 0
+        elif patience > 0 and (timeout is None or timeout > patience):
+            timeout = patience
+        found = (self._poll if patience <= 0 else self._prompt).poll(timeout)
+        if patience > 0 and not (found or ready):
+            found = self._poll.poll(0)
+        for fd, _ in found:
             if fd in self._plain:
                 ready.append(fd)
-            elif (found := self._sockets[fd]) not in self._used:
-                self._used[found] = None
-                ready.append(found)
+            elif (socket := self._sockets[fd]) not in self._used:
+                self._used[socket] = None
+                ready.append(socket)
+        return ready
+
+    def late(self) -> list[object]:
+        """The sockets that may be read late and may have something; they count as used."""
+        ready: list[object] = []
+        for fd, _ in self._late.poll(0):
+            if (socket := self._sockets[fd]) not in self._used:
+                self._used[socket] = None
+                ready.append(socket)
         return ready
 
     def _ask_used(self) -> list[object]:

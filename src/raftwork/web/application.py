@@ -69,9 +69,17 @@ class _Headers:
 
 
 def application(
-    watch: Watch, app: App | None = None, rules: Rules | None = None, *, shows_page: bool = True
+    watch: Watch,
+    app: App | None = None,
+    rules: Rules | None = None,
+    *,
+    shows_page: bool = True,
+    log_link: str = "",
 ) -> Starlette:
-    """Of one process. With `shows_page` False there are health and metrics alone."""
+    """Of one process. With `shows_page` False there are health and metrics alone.
+
+    `log_link` is where the logs of a task are, with {task_id} in it.
+    """
     rules = rules or Rules()
     routes: list[BaseRoute] = [
         *(_health(watch) if watch.name else ()),
@@ -79,7 +87,7 @@ def application(
     ]
     streams: list[Streams] = []
     if shows_page:
-        api = Api(Sight(watch, app), rules)
+        api = Api(Sight(watch, app, log_link), rules)
         streams.append(api.streams)
         routes.append(Mount("/api/v1", routes=api.routes()))
         routes += _page(rules)

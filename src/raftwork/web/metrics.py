@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -23,12 +24,13 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from raftwork.features.queue_settings import settings_of
-from raftwork.messages.facts import LATENCY_BOUNDS_US, Latencies
+from raftwork.messages.facts import DURATION_BOUNDS_MS, LATENCY_BOUNDS_US, Latencies
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from raftwork.messages import BrokerStatus, QueueStatus
+    from raftwork.messages.facts import Durations, MachineFacts, TaskTotals
     from raftwork.web.watch import Seen, Watch
 
 #: Series of more queues than this become one, `other`.
@@ -86,6 +88,12 @@ def _elections(status: BrokerStatus) -> Iterator[Sample]:
         yield ("timeout",), status.facts.elections_undecided
 
 
+def _refusals(status: BrokerStatus) -> Iterator[Sample]:
+    if status.facts is not None:
+        yield ("full",), status.facts.refused_full
+        yield ("else",), status.facts.refused_else
+
+
 def _lags(status: BrokerStatus) -> Iterator[Sample]:
     if status.facts is not None and status.active:
         yield from (((peer.name,), peer.behind) for peer in status.facts.peers)
@@ -116,10 +124,19 @@ OF_BROKERS: Final[Mapping[Described, Own]] = {
     _broker("leaderless_seconds_total", "counter", "Seconds without a leader it knows."): _fact(
         "leaderless_ms", 0.001
     ),
+    _broker(
+        *("requests_refused_total", "counter", "Of clients, as a leader, by reason.", "reason")
+    ): _refusals,
+    _broker("workers_lost_total", "counter", "Workers that it gave up as a leader."): _fact(
+        "workers_lost"
+    ),
     _broker("loop_stalls_total", "counter", "Turns of its loop of 300 ms and more."): _fact(
         "stalls"
     ),
     _broker("uptime_seconds", "gauge", "Since its start."): _fact("uptime_ms", 0.001),
+    _broker("entries_applied_total", "counter", "Entries of the log that it applied."): _one(
+        lambda s: s.facts and s.facts.machine and s.facts.machine.applied
+    ),
     _broker("apply_backlog_entries", "gauge", "Committed, and not applied yet."): _one(
         lambda s: max(0, s.committed - s.applied)
     ),
@@ -159,18 +176,6 @@ def _limits(_seen: Seen, queues: Sequence[QueueStatus]) -> Iterator[Sample]:
             yield (queue.name,), longest
 
 
-def _finished(_seen: Seen, queues: Sequence[QueueStatus]) -> Iterator[Sample]:
-    for queue in queues:
-        for outcome in ("succeeded", "failed", "lost", "cancelled"):
-            yield (queue.name, outcome), getattr(queue, outcome)
-
-
-def _entered(queue: QueueStatus) -> int:
-    """All that came in is somewhere: it waits, runs, or has ended."""
-    waiting = queue.queued + queue.scheduled + queue.blocked + queue.running
-    return waiting + queue.succeeded + queue.failed + queue.lost + queue.cancelled
-
-
 def _workers(seen: Seen, _queues: Sequence[QueueStatus]) -> Iterator[Sample]:
     states = [worker.state for worker in seen.overview.workers]
     for state in ("active", "draining", "lost"):
@@ -199,14 +204,63 @@ OF_CLUSTER: Final[Mapping[Described, Shared]] = {
     _cluster("queue_paused", "gauge", "Whether it is paused.", "queue"): _by_queue(
         lambda q: q.paused_until > 0
     ),
-    _cluster("tasks_enqueued_total", "counter", "Tasks that came in.", "queue"): _by_queue(
-        _entered
-    ),
-    _cluster("tasks_finished_total", "counter", "Outcomes.", "queue", "outcome"): _finished,
     _cluster("workers", "gauge", "Workers that the leader knows.", "state"): _workers,
     _cluster("slots", "gauge", "Slots of the workers of a queue.", "queue"): _slots("slots"),
     _cluster("slots_busy", "gauge", "Of these, in use.", "queue"): _slots("running"),
 }
+
+
+def _kept(name: str) -> Callable[[MachineFacts], float]:
+    return lambda machine: getattr(machine, name)
+
+
+#: What a replica keeps; the same on every broker.
+KEPT: Final[Mapping[Described, Callable[[MachineFacts], float]]] = {
+    _cluster("results", "gauge", "Outcomes that are kept."): _kept("results"),
+    _cluster("result_bytes", "gauge", "Bytes of these."): _kept("result_bytes"),
+    _cluster("tombstones", "gauge", "Ids that are known of tasks whose results went."): _kept(
+        "tombstones"
+    ),
+    _cluster("dead_tasks", "gauge", "Dead tasks that can be run again."): _kept("dead"),
+}
+
+
+def _totals(**labels: str) -> Callable[[TaskTotals], Iterator[Sample]]:
+    """Fields, by the label that each has, if there are several."""
+
+    def samples(of: TaskTotals) -> Iterator[Sample]:
+        for field, label in labels.items():
+            yield ((of.queue, of.name, label) if label else (of.queue, of.name)), getattr(of, field)
+
+    return samples
+
+
+#: Of tasks, as a replica has counted them since its process began: their rates are the same on
+#: every broker. A dashboard has none, as its leader may be another one the next time.
+OF_TASKS: Final[Mapping[Described, Callable[[TaskTotals], Iterator[Sample]]]] = {
+    _cluster("tasks_enqueued_total", "counter", "Tasks that came in.", "queue", "task"): _totals(
+        enqueued=""
+    ),
+    _cluster("tasks_finished_total", "counter", "Outcomes.", "queue", "task", "outcome"): _totals(
+        succeeded="succeeded", failed="failed", lost="lost", cancelled="cancelled"
+    ),
+    _cluster(
+        *("attempts_failed_total", "counter", "Attempts that came to nothing, by reason."),
+        *("queue", "task", "reason"),
+    ): _totals(errors="error", timeouts="timeout", losses="loss"),
+    _cluster(
+        *("tasks_retried_total", "counter", "Attempts that others follow."), *("queue", "task")
+    ): _totals(retried=""),
+}
+RUN: Final = _cluster(
+    "task_run_seconds", "histogram", "Of code that returned a value.", "queue", "task"
+)
+WAIT: Final = _cluster(
+    "task_wait_seconds", "histogram", "From when a task was ready until it was assigned.", "queue"
+)
+OLDEST: Final = _cluster(
+    "queue_oldest_seconds", "gauge", "Since when the oldest task waits that is ready.", "queue"
+)
 INFO: Final = Described(
     "raftwork_build_info", "info", ("broker", "version", "consensus"), "What it runs."
 )
@@ -216,7 +270,8 @@ UP: Final = _broker("broker_up", "gauge", "Whether it answers this process.")
 
 def described() -> list[Described]:
     """Every metric of ours, by name."""
-    found = [INFO, DISK, UP, *OF_BROKERS, *HISTOGRAMS, *OF_CLUSTER]
+    found = [INFO, DISK, UP, RUN, WAIT, OLDEST]
+    found += [*OF_BROKERS, *HISTOGRAMS, *OF_CLUSTER, *KEPT, *OF_TASKS]
     return sorted(found, key=lambda each: each.name)
 
 
@@ -238,10 +293,26 @@ class _Page(Collector):
         for metric, of in OF_BROKERS.items():
             yield _family(metric, [((s.name, *labels), v) for s in told for labels, v in of(s)])
         for metric, latencies in HISTOGRAMS.items():
-            yield _histogram(metric, [(s.name, found) for s in told if (found := latencies(s))])
+            yield _latencies(metric, [(s.name, found) for s in told if (found := latencies(s))])
         queues = _bounded(_queues(seen, own))
         for metric, shared in OF_CLUSTER.items():
             yield _family(metric, list(shared(seen, queues)))
+        yield from _of_machine(seen, own)
+
+
+def _of_machine(seen: Seen, own: str) -> Iterator[Metric]:
+    """What a broker has counted of what it applied; else what the leader keeps."""
+    status = seen.statuses.get(own or seen.overview.leader or "")
+    machine = status.facts.machine if status is not None and status.facts is not None else None
+    for metric, kept in KEPT.items():
+        yield _family(metric, [] if machine is None else [((), kept(machine))])
+    times = [] if machine is None else machine.queues[:QUEUES_MAX]
+    yield _family(OLDEST, [((each.name,), each.oldest_ms / 1_000) for each in times])
+    totals = machine.tasks if machine is not None and own else []
+    for metric, samples in OF_TASKS.items():
+        yield _family(metric, [sample for of in totals for sample in samples(of)])
+    yield _durations(RUN, [((of.queue, of.name), of.runs) for of in totals])
+    yield _durations(WAIT, [((each.name,), each.waits) for each in times if own])
 
 
 def _queues(seen: Seen, own: str) -> Sequence[QueueStatus]:
@@ -283,15 +354,29 @@ def _info(told: Sequence[BrokerStatus]) -> Metric:
     return made
 
 
-def _histogram(metric: Described, found: Sequence[tuple[str, Latencies]]) -> Metric:
+def _latencies(metric: Described, found: Sequence[tuple[str, Latencies]]) -> Metric:
+    bounds = [us / 1_000_000 for us in LATENCY_BOUNDS_US]
+    samples = [((name,), each.counts, each.sum_us / 1_000_000) for name, each in found]
+    return _histogram(metric, bounds, samples)
+
+
+def _durations(metric: Described, found: Sequence[tuple[Sequence[str], Durations]]) -> Metric:
+    bounds = [ms / 1_000 for ms in DURATION_BOUNDS_MS]
+    samples = [(labels, each.counts, each.sum_ms / 1_000) for labels, each in found]
+    return _histogram(metric, bounds, samples)
+
+
+def _histogram(
+    metric: Described,
+    bounds_s: Sequence[float],
+    samples: Sequence[tuple[Sequence[str], Sequence[int], float]],
+) -> Metric:
+    """Labels, counts by bucket and the sum, s, of each."""
     made = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-    for name, latencies in found:
-        total, buckets = 0, list[tuple[str, float]]()
-        bounds = [*(f"{us / 1_000_000:g}" for us in LATENCY_BOUNDS_US), "+Inf"]
-        for bound, count in zip(bounds, latencies.counts, strict=True):
-            total += count
-            buckets.append((bound, total))
-        made.add_metric([name], buckets, latencies.sum_us / 1_000_000)
+    ends = [*(f"{bound:g}" for bound in bounds_s), "+Inf"]
+    for labels, counts, sum_s in samples:
+        added_up = accumulate(counts)
+        made.add_metric(labels, list(zip(ends, added_up, strict=True)), sum_s)
     return made
 
 

@@ -114,7 +114,11 @@ class Watch:
             self._renew_key()
         failure = ""
         try:
-            answers = self._gather(self._brokers, EVERY_S, follow=True, key=self._key, facts=True)
+            # What its broker reaches has heard from that which key this process has.
+            own = self._brokers[:1] if self._access else self._brokers
+            answers = self._gather(
+                own, EVERY_S, follow=True, key=self._key, facts=True, reached=bool(self._access)
+            )
             judged = overview(answers.statuses, answers.failures)
         except Exception as error:  # noqa: BLE001 - without this thread a broker looks dead for good
             answers, judged, failure = Answers(), overview({}), _why(error)  # nothing is known

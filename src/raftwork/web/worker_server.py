@@ -76,9 +76,9 @@ def listen(end: socket.socket, health: WorkerHealth) -> None:
 def main(arguments: Sequence[str] = sys.argv) -> None:
     """Serve until the worker is gone."""
     _, at = arguments
-    start_logging()
     with suppress(OSError):
         os.nice(10)  # as a broker's (__main__.py)
+    start_logging()
     health = WorkerHealth(now_ms())
 
     def end_with_worker() -> None:

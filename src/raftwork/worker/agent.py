@@ -18,6 +18,7 @@ from random import Random
 
 from raftwork.features.cancel import CancelRuns
 from raftwork.features.checkpoints import CheckpointAnswered
+from raftwork.features.task_log import FollowLogs
 from raftwork.messages import (
     HEARTBEAT_MS,
     PAYLOAD_MAX,
@@ -118,6 +119,7 @@ class Agent:
         self._tell_all = tell_all
         self.look_at = _FOREVER
         self.verdicts: list[CheckpointAnswered] = []  # for who asked (task_notes.py), who drains it
+        self.follows: list[FollowLogs] = []  # for who tells of logs (log_tails.py), the same
         self.finished = False
         self._handlers = self._make_handlers()
 
@@ -142,6 +144,7 @@ class Agent:
                 handles(Push, self._pushed),
                 handles(Acknowledged, self._acknowledged),
                 handles(CheckpointAnswered, lambda _at, told, _now: self.verdicts.append(told)),
+                handles(FollowLogs, lambda _at, asked, _now: self.follows.append(asked)),
                 handles(Stop, lambda _source, stop, _now: self._drop(stop.tokens)),
                 handles(CancelRuns, lambda _source, asked, _now: self._ask_to_end(asked.tokens)),
                 handles(EndWaits, lambda _source, end, _now: self._hopeless.extend(end.waits)),

@@ -26,6 +26,7 @@ from raftwork.messages import (
     Drain,
     FromBroker,
     Refused,
+    ToBroker,
 )
 from raftwork.net.denials import Denials
 from raftwork.net.links import LinkOptions, Links
@@ -42,6 +43,7 @@ from raftwork.worker.events import (
     ToldToDrain,
 )
 from raftwork.worker.http_child import HttpChild
+from raftwork.worker.log_tails import LogTails
 from raftwork.worker.machine_load import Sampler
 from raftwork.worker.pool import Pool
 from raftwork.worker.task_logging import TaskLog, tell, tell_declared
@@ -99,6 +101,7 @@ class Worker:
         )
         self._courier = Courier(self._agent.session)
         self._declaring = Declaring(declared, self._agent.session)
+        self._tails = LogTails(self._agent.session, self._agent.holds)
         self._task_log = TaskLog(now_ms())
         self._grace = grace  # s, from the first signal to what a second would do
         self._halt_at = _NEVER
@@ -156,7 +159,7 @@ class Worker:
 
     def _turn(self) -> None:
         agent = self._agent
-        wake = min(agent.wake_at, self._halt_at)
+        wake = min(agent.wake_at, self._halt_at, self._tails.look_at)
         ready = self._links.poll(max(0, wake - now_ms()))
         now = now_ms()
         if (self._interrupts > self._heeded or now >= self._halt_at) and self._heed(now):
@@ -170,6 +173,9 @@ class Worker:
             self._sample(now)
         self._perform(agent.turn(now))
         self._carry_notes(now)
+        if agent.follows:
+            self._tails.follow(agent.follows, now)
+        self._tell_logs(self._tails.turn(self._pool.notes, now))
         if now >= self._chores_at:
             self._chores(now)
         if came > 1 and agent.saturated and not agent.finished:
@@ -182,7 +188,9 @@ class Worker:
         ends = pool.collect()
         self._courier.asked(pool.notes.asked(), now)
         if ends:
-            self._courier.forget([end.outcome.token for end in ends])
+            over = [end.outcome.token for end in ends]
+            self._courier.forget(over)
+            self._tell_logs(self._tails.ended(over, pool.notes, now))
             if self._http is not None:
                 self._http.ended(ends, agent)
         agent.ended(ends, now)
@@ -297,6 +305,13 @@ class Worker:
             sent = [self._links.send(leader, to_broker.encode(note)) for note in notes]
             if not all(sent):
                 self._agent.link_lost(leader, now)
+
+    def _tell_logs(self, frames: Sequence[ToBroker]) -> None:
+        """What does not fit into the connection is lost: nothing waits for a log."""
+        leader = self._agent.session.leader
+        if leader is not None:
+            for frame in frames:
+                self._links.send(leader, to_broker.encode(frame))
 
     def _denied(self, address: str, text: str, now: int) -> None:
         self._denials.denied(address, text, now)

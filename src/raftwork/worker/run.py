@@ -77,6 +77,7 @@ def run_worker(
     pickles: bool = False,
     engine: Make | None = None,
     http: str | None = None,
+    capture_output: bool = False,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
@@ -85,7 +86,7 @@ def run_worker(
     signal ends the process from inside, with status 0: no thread or exit handler of a task may
     delay that; so does the first one's passing by `grace` seconds. `declared` are schedules to be
     created where missing. See executor_calls.py for `pickles`, pool/engine.py for `engine`.
-    At `http` a process beside this one answers HTTP.
+    At `http` a process beside this one answers HTTP. `capture_output`: see pool/output_pipes.py.
     """
     identity, pid = _identity(name, queues), os.getpid()
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
@@ -103,7 +104,7 @@ def run_worker(
             settings = slots, recycling, hooks
             notice = partial(send_notice, identity, brokers, key=key)
             more = notice, deaths
-            processes = ProcessPool(tasks, identity.name, *settings, *more)
+            processes = ProcessPool(tasks, identity.name, *settings, *more, capture=capture_output)
             _run_processes(processes, hooks, shell)
         elif pool == "executor" and engine is not None:
             start(hooks.worker_start, "on_worker_start")

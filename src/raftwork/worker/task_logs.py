@@ -5,14 +5,17 @@ those of code that runs for a task.
 """
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 from raftwork.logs import Handler
-from raftwork.worker.context import scope_of_this_code
+from raftwork.worker.context import running, scope_of_this_code
+from raftwork.worker.forked_copies import forks
 from raftwork.worker.task_fields import TaskFilter
+from raftwork.worker.task_lines import line_of
 
 #: Of all that is kept of a task, in UTF-8; of one line.
 LOG_BYTES_MAX: Final = 4 * 1024
@@ -60,15 +63,30 @@ def _keeping(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.Lo
         if scope is not None:
             if scope.lines is None:
                 scope.lines = LastLines()
-            scope.lines.add(_line(record))
+            line = _line(record)
+            scope.lines.add(stamped(line, record.created))
+            _leave(scope, line)
         return record
 
     return made
 
 
+def _leave(scope: running, line: str) -> None:
+    """For whoever follows the task. A forked copy of its process does not speak for it."""
+    if scope.home == forks():
+        task = scope.context
+        notes = task._notes  # noqa: SLF001 - ours, for no user
+        notes.log(task.token, line_of(line, time.monotonic_ns() // 1_000_000))
+
+
+def stamped(line: str, at: float) -> str:
+    """With its time, `at` in s since 1970, before it."""
+    when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return f"{when.removesuffix('+00:00')}Z {line}"
+
+
 def _line(record: logging.LogRecord) -> str:
-    when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-    head = f"{when.removesuffix('+00:00')}Z {record.levelname} {record.name}:"
+    head = f"{record.levelname} {record.name}:"
     try:
         return f"{head} {record.getMessage()}"
     except Exception as error:  # noqa: BLE001 - values that a program logs may raise anything

@@ -15,6 +15,7 @@ from raftwork.features.checkpoints import CheckpointAnswered, KeepCheckpoint, Ve
 from raftwork.features.progress import TellProgress, Told
 from raftwork.messages import ToBroker
 from raftwork.worker.leader_session import LeaderSession
+from raftwork.worker.task_lines import KeptLines, Line, NewLines, Read
 
 #: Between two looks at what tasks say of their progress, ms.
 LOOK_MS = 500
@@ -54,13 +55,24 @@ class Notes(Protocol):
         """What became of it; None while that is not known."""
         ...
 
+    def log(self, token: int, line: Line) -> None:
+        """It logged this. Costs microseconds."""
+        ...
+
 
 class Board:
     """Notes of code that runs in the worker's own process, and what its pool hands on of them."""
 
-    def __init__(self, wake: "Wake") -> None:
-        """`wake()` makes the worker's loop ask for `asked`; from any thread."""
+    def __init__(self, wake: "Wake", *, logs: bool = True) -> None:
+        """`wake()` makes the worker's loop ask for `asked`; from any thread.
+
+        Without `logs`, what the code logs is not to be had here.
+        """
         self._wake = wake
+        self._has_logs = logs
+        self._logs: dict[int, KeptLines] = {}
+        self._log_lock = threading.RLock()  # a signal's handler may log, too
+        self._over: list[int] = []  # of these: whose code was over at the last look
         self._said: dict[int, Said] = {}
         self._asked: list[Asked] = []
         self._verdicts: dict[int, tuple[int, Verdict]] = {}
@@ -84,7 +96,25 @@ class Board:
         known, verdict = self._verdicts.get(token, (0, Verdict.REFUSED))
         return verdict if known >= number else None
 
+    def log(self, token: int, line: Line) -> None:
+        """See Notes."""
+        with self._log_lock:
+            kept = self._logs.get(token)
+            if kept is None:
+                kept = self._logs[token] = KeptLines()
+            kept.add(line)
+
     # ---- the worker's loop ----------------------------------------------------------------------
+
+    def lines(self, token: int, read: Read) -> NewLines | None:
+        """See LogSource."""
+        if not self._has_logs:
+            return None
+        kept = self._logs.get(token)
+        if kept is None:
+            return NewLines(read, ())
+        last, lines = kept.since(read[0])
+        return NewLines((last, 0), lines, last - len(lines) > read[0])
 
     def said(self) -> list[Said]:
         """What each task said last."""
@@ -103,11 +133,19 @@ class Board:
         self._verdicts[token] = number, verdict
 
     def forget(self, tokens: Iterable[int]) -> None:
-        """The code of these is over: nobody looks for an answer any more."""
-        if self._said or self._verdicts:
+        """The code of these is over: nobody looks for an answer any more.
+
+        What they logged is there until the next call.
+        """
+        for token in self._over:
+            self._logs.pop(token, None)
+        self._over.clear()
+        if self._said or self._verdicts or self._logs:
             for token in tokens:
                 self._said.pop(token, None)
                 self._verdicts.pop(token, None)
+                if token in self._logs:
+                    self._over.append(token)
 
 
 class Wake(Protocol):
@@ -131,6 +169,9 @@ class Nowhere:
     def verdict(self, token: int, number: int) -> Verdict | None:  # noqa: ARG002
         """See Notes."""
         return Verdict.REFUSED
+
+    def log(self, token: int, line: Line) -> None:
+        """See Notes."""
 
 
 NOWHERE: Final = Nowhere()

@@ -303,7 +303,7 @@ MACHINE = (
     _mutant(
         "delayed tasks forgotten at a restart",
         f"{_QUEUE}.state:Ledger.find_next_retry",
-        "self.next_retry = min(self._earliest(DELAYED), self._earliest(SCHEDULED))",
+        "self.next_retry = self._earliest(DELAYED)",
         "pass",
     ),
     Mutant(
@@ -407,8 +407,8 @@ SERVICE = (
     _mutant(
         "enqueue acknowledged when proposed",
         f"{_BROKER}.requests.request_processor:RequestProcessor._take",
-        "self.changes.append(Wanted(asked, change))",
-        "self.changes.append(Wanted(asked, change))\n"
+        "self.changes.append(_wanted((asked, change)))",
+        "self.changes.append(_wanted((asked, change)))\n"
         "            if 'tasks' in asked.request._fields:\n"
         "                answer = rule.answer(self.view, asked.request, Done())\n"
         "                self._frames.append((asked.key[0], answer))",

@@ -51,7 +51,7 @@ EVENTS = (
     _mutant(
         "the end of a task that never ran is not noted",
         f"{_FEATURES}.waiting:end_unstarted",
-        "ledger.journal.ended_unstarted(spec.queue, spec.name, task.id, state, data)",
+        "ledger.journal.ended_unstarted(spec.queue, spec.name, ids, state, data)",
         "pass",
         seeds=10,
     ),

@@ -21,8 +21,10 @@ LANES = tuple(
             "place lost on requeue",
             "raftwork.broker.machine.attempts:_requeue",
             "waiting = iter(wait(ledger, places))",
-            "from raftwork.features.waiting import give_places\n"
-            "    give_places(ledger, [(seq, flags) for _, seq, flags in places])\n"
+            "ready = [seq for _, seq, flags in places if flags & 2]\n"
+            "    moved = [(ledger.seq + at, seq) for at, seq in enumerate(ready, 1)]\n"
+            "    ledger.seq += len(places)\n"
+            "    ledger.db.executemany('UPDATE task SET place = ? WHERE seq = ?', moved)\n"
             "    waiting = iter(wait(ledger, places))",
             20,
         ),

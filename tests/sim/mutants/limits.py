@@ -66,8 +66,8 @@ LIMITS = (
     _mutant(
         "change of a queue acknowledged when proposed",
         f"{_BROKER}.requests.request_processor:RequestProcessor._take",
-        "self.changes.append(Wanted(asked, change))",
-        "self.changes.append(Wanted(asked, change))\n"
+        "self.changes.append(_wanted((asked, change)))",
+        "self.changes.append(_wanted((asked, change)))\n"
         "            if 'tasks' not in asked.request._fields:\n"
         "                answer = rule.answer(self.view, asked.request, Done())\n"
         "                self._frames.append((asked.key[0], answer))",

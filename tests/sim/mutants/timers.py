@@ -32,6 +32,13 @@ TIMERS = tuple(
             40,
         ),
         (
+            "scheduled tasks are forgotten at a restart",
+            f"{_STATE}.find_next_start",
+            "self.next_start = self._earliest(SCHEDULED)",
+            "self.next_start = 2**63 - 1",
+            20,
+        ),
+        (
             "what was handed back unstarted expires no more",
             f"{_TIMERS}:_attempt_ended",
             "elif expires <= ledger.time:",

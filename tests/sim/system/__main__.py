@@ -9,7 +9,7 @@ import click
 
 from raftwork.broker.options import CONSENSUS
 from tests.sim.system.reach import EXPECTED
-from tests.sim.system.runs import Run, run, run_all
+from tests.sim.system.runs import Run, end_when_told, run, run_all
 from tests.sim.system.soak import read, soak
 
 
@@ -29,6 +29,7 @@ def main(
     progress: Path | None,
 ) -> None:
     """Simulate whole systems; exit 1 if a seed fails."""
+    end_when_told()
     if seed is not None:
         _show(run(seed, consensus, trace=True), consensus)
         return

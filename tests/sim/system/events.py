@@ -16,7 +16,7 @@ from raftwork.features.effects import Applied, Settled
 from raftwork.features.event_feed import START, Begin, Cursor, EventsRead, ReadEvents, Wanted
 from raftwork.features.event_journal import ENDS, EventKind
 from raftwork.messages import State
-from tests.sim.system.promises import require
+from tests.sim.system.promises import Violation, require
 
 if TYPE_CHECKING:
     from tests.sim.system.world import World
@@ -67,10 +67,10 @@ class EventChecker:
     def noted(self, name: str, at: Position, ring: EventRing) -> None:
         """A replica has applied it, and noted what it keeps."""
         rows: list[tuple[int, bytes]] = list(ring._db.execute(_ROW, at))
-        require(len(rows) == 1, "events", f"{name} has noted nothing of {at}")
+        require(len(rows) == 1, "events", lambda: f"{name} has noted nothing of {at}")
         if ring.floor[:2] < at:
             known = self._noted.setdefault(at, rows[0])
-            require(known == rows[0], "same events", f"{name} notes others of {at}")
+            require(known == rows[0], "same events", lambda: f"{name} notes others of {at}")
 
     def reads(self, ring: EventRing, reader: "Reading") -> None:
         """All that is left of a ring."""
@@ -88,10 +88,12 @@ class EventChecker:
             if not reader.begun < (*at, 0) or not at < last[:2] or reader.lacks(at):
                 continue
             seen = reader.ends.get(at, [])
-            text = f"{who} is told that {seen} ended at {at}, and {ends} did"
-            require([task for task, _ in seen] == [end.id for end in ends], "events", text)
-            right = all(kind in end.kinds for (_, kind), end in zip(seen, ends, strict=True))
-            require(right, "events", text)
+            same = [task for task, _ in seen] == [end.id for end in ends]
+            if not same or any(
+                kind not in end.kinds for (_, kind), end in zip(seen, ends, strict=True)
+            ):
+                text = f"{who} is told that {seen} ended at {at}, and {ends} did"
+                raise Violation("events", text)
         others = reader.ends.keys() - self._ends.keys()
         require(not others, "events", f"{who} is told of ends at {others}, where none was")
         self._reached["events: read to the end"] += 1
@@ -110,7 +112,8 @@ class Reading:
         """The next page."""
         upto = Cursor(page.epoch, page.seq, page.n)
         for event in page.events:
-            require(event.cursor > self._last, "events", f"{event} comes after {self._last}")
+            if not event.cursor > self._last:
+                raise Violation("events", f"{event} comes after {self._last}")
             self._last = event.cursor
             if event.kind in ENDS:
                 at = Position(event.epoch, event.seq)

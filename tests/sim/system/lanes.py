@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.workers.worker import Worker
-from raftwork.features.effects import Done, Reply, Requeued
+from raftwork.features.effects import Done, Reply
 from raftwork.features.lanes import GoOn, ResumeKey
 from raftwork.messages import PRIORITY_USUAL, Extras, Spec, State
 from tests.sim.system.promises import require
@@ -76,10 +76,10 @@ class LaneRules:
         if task.spec.ordered:
             self._keys.setdefault((task.spec.queue, task.key), []).append(seq)
 
-    def waits(self, effect: Requeued, task: Task) -> None:
-        if effect.lane:
-            place = (effect.lane, effect.place)
-            known = self._places.setdefault(effect.seq, place)
+    def waits(self, seq: int, task: Task, place: tuple[int, int]) -> None:
+        """At a place in a lane, which is 0 among the ordinary ones."""
+        if place[0]:
+            known = self._places.setdefault(seq, place)
             require(known == place, "place kept", f"{task.id} waits at {place}, not at {known}")
             self._reached["kept its place in a lane"] += task.attempts > 0
 

@@ -35,6 +35,7 @@ from raftwork.features.effects import (
     LimitChanged,
     NotAssigned,
     Queued,
+    QueuedInLane,
     QueueResumed,
     Rejected,
     Reply,
@@ -155,7 +156,7 @@ class QueueChecker:
         made = (crc32(data), crc32(pack(told)))
         known = self.applications.get(at)
         if known is not None:
-            require(known == made, "same commands, same answers", f"{name} differs at {at}")
+            require(known == made, "same commands, same answers", lambda: f"{name} differs at {at}")
             return
         self.applications[at] = made
         self.events.applied(at, applied)
@@ -235,6 +236,21 @@ class QueueChecker:
             case Lose():
                 self._loses(command)
 
+    def _waits(self, effect: Requeued | QueuedInLane) -> None:
+        tasks = [(effect.seq, effect.place)] if isinstance(effect, Requeued) else effect.tasks
+        for seq, place in tasks:
+            self._waits_at(seq, effect.lane, place)
+
+    def _waits_at(self, seq: int, lane: int, place: int) -> None:
+        task = self.by_seq[seq]
+        self.timers.waits(seq)
+        self.lanes.waits(seq, task, (lane, place))
+        self.flows.waits(task)
+        waits = task.token is None and task.outcome is None
+        require(waits, "one owner", lambda: f"{task.id} waits again, but has {task}")
+        task.waits_since = self.rooms.timeline.now
+        self.keys.requeued(seq)
+
     def _effect(self, effect: Effect) -> None:
         match effect:
             case Queued(_, spec, first, tasks):
@@ -255,15 +271,8 @@ class QueueChecker:
                 self._settled(effect)
             case AttemptEnded(token, seq):
                 self._closed(token, seq)
-            case Requeued(_, seq):
-                task = self.by_seq[seq]
-                self.timers.waits(seq)
-                self.lanes.waits(effect, task)
-                self.flows.waits(task)
-                waits = task.token is None and task.outcome is None
-                require(waits, "one owner", lambda: f"{task.id} waits again, but has {task}")
-                task.waits_since = self.rooms.timeline.now
-                self.keys.requeued(seq)
+            case Requeued() | QueuedInLane():
+                self._waits(effect)
             case TokenRejected(token):
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token

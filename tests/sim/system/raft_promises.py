@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from raftwork.consensus.core import Peer, Position
 from raftwork.consensus.raft.messages import (
@@ -17,6 +18,9 @@ from tests.sim.system.promises import require
 
 #: The tags of the messages that promise something, as they stand in a packed message.
 _VOTE, _VOTE_REPLY, _APPEND_REPLY = 3, 4, 6
+
+#: Few commits bring another one.
+_decoded = lru_cache(64)(decode_hard_state)
 
 
 @dataclass(slots=True)
@@ -35,7 +39,7 @@ class RaftPromises:
         if facts.state is None:
             require(peer not in self.terms, "one vote a term", f"{peer.name} forgot its vote")
             return
-        now = decode_hard_state(facts.state)
+        now = _decoded(facts.state)
         before = self.terms.get(peer, HardState(0, b""))
         kept = now.term > before.term or (
             now.term == before.term and before.vote in (b"", now.vote)
@@ -72,7 +76,7 @@ class RaftPromises:
         if isinstance(message, VoteReply) and not message.granted:
             return
         voted = {peer.incarnation} if isinstance(message, Vote) else self.incarnations[to.name]
-        stored = HardState(0, b"") if facts.state is None else decode_hard_state(facts.state)
+        stored = HardState(0, b"") if facts.state is None else _decoded(facts.state)
         text = f"{peer.name} votes in {message.term}, with {stored} on disk"
         # A vote of an older term may still be leaving while a later term is on disk already.
         later = stored.term > message.term
@@ -81,8 +85,11 @@ class RaftPromises:
 
     def committed(self, peer: Peer, at: Position, leads: int, held: int) -> None:
         """§5.4.2."""
-        text = f"{peer.name} commits {at} without an entry of its own term {leads} behind it"
-        require(held >= at.seq, "own-term commit", text)
+        require(
+            held >= at.seq,
+            "own-term commit",
+            lambda: f"{peer.name} commits {at} without an entry of its own term {leads} behind it",
+        )
 
     def activated(self, peer: Peer, epoch: int, applied: Position) -> None:
         text = f"{peer.name} is active in {epoch} with {applied} applied"

@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import signal
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -104,11 +106,16 @@ def _found(error: Exception) -> str:
     return f"{type(error).__name__} in {place or 'the simulator'}"
 
 
+def end_when_told() -> None:
+    """SIGTERM ends this process as an error would: what a history has on disk goes with it."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
 def run_all(seeds: Iterable[int], jobs: int, consensus: str) -> Iterable[Run]:
     """Runs in the order of `seeds`, in `jobs` processes."""
     live = partial(run, consensus=consensus)
     if jobs == 1:
         yield from map(live, seeds)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=end_when_told) as pool:
         yield from pool.map(live, seeds)

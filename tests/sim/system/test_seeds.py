@@ -17,7 +17,7 @@ import pytest
 from tests.sim.system.reach import EXPECTED
 
 CHUNK = 10
-SEEDS = int(os.environ.get("RAFTWORK_SIM_SEEDS", "200"))
+SEEDS = int(os.environ.get("RAFTWORK_SIM_SEEDS", "300"))
 #: So many are asked to have reached everything.
 ENOUGH = 300
 #: Zab has two fifths of them: what is not consensus has been simulated by then. With a third, no

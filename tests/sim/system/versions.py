@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def main(seeds: str, venvs: Path) -> None:
 
 
 def _environment(version: str, venvs: Path) -> Path | None:
-    """A Python of this version that has the locked dependencies."""
+    """A Python of this version that has what Raftwork itself depends on, as it is locked."""
     if version == "{}.{}".format(*sys.version_info):
         return Path(sys.executable)
     home = venvs / version
@@ -55,9 +56,10 @@ def _environment(version: str, venvs: Path) -> Path | None:
         if found is None:
             return None
         subprocess.run([found, "-m", "venv", "--clear", home], check=True)
-        lock = ROOT / "requirements.lock"
-        install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "-r", str(lock)]
-        subprocess.run(install, check=True)
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        needs: list[str] = project["dependencies"]
+        install = ["-m", "pip", "install", "--quiet", "-c", str(ROOT / "requirements.lock")]
+        subprocess.run([str(python), *install, *needs], check=True)
         ready.touch()
     return python
 

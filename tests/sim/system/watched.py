@@ -49,15 +49,21 @@ class WatchedStore:
         self._observer = observer
         self._unsynced: list[Position] = []
         self._ready = 0
+        #: Whether the hard state or the roster may be others than those in the disk's facts.
+        self._changed = True
         self._note_facts()
         # Opening made durable whatever was there, also what a dying process never promised.
         observer.durable([entry.at for entry in inner.entries(inner.base, 1 << 40)])
 
     def _note_facts(self) -> None:
-        restored = self._inner.restored
-        roster = tuple(sorted(restored.roster.items()))
-        self._disk.facts = Facts(restored.state, self._inner.last, restored.applied, roster)
-        self._observer.synced(self._disk.facts)
+        inner, disk = self._inner, self._disk
+        state, roster = disk.facts.state, disk.facts.roster
+        if self._changed:
+            restored = inner.restored
+            state, roster = restored.state, tuple(sorted(restored.roster.items()))
+            self._changed = False
+        disk.facts = Facts(state, inner.last, inner.applied, roster)
+        self._observer.synced(disk.facts)
 
     # ---- handed on as it is ---------------------------------------------------------------------
 
@@ -103,9 +109,11 @@ class WatchedStore:
 
     def save_state(self, state: bytes) -> None:
         self._inner.save_state(state)
+        self._changed = True
 
     def save_roster(self, roster: Roster) -> None:
         self._inner.save_roster(roster)
+        self._changed = True
         self._disk.notes.note("rebind committed")
 
     def stage(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
@@ -119,6 +127,7 @@ class WatchedStore:
     def form(self, cluster_id: bytes, roster: Roster) -> None:
         self._inner.form(cluster_id, roster)
         self.identity = self._inner.identity
+        self._changed = True
         self._note_facts()
 
     def found(self, name: str, address: str) -> None:
@@ -186,7 +195,7 @@ class WatchedStore:
                 self._disk.switch_unsynced(self._inner, snapshot)
             raise Crash(f"{crash} the switch")
         roster = self._inner.switch(snapshot)
-        self._unsynced = []
+        self._unsynced, self._changed = [], True
         self._note_facts()
         if crash == "after":
             raise Crash("after the switch")

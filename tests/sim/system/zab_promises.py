@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from raftwork.consensus.core import ORIGIN, Peer, Position
 from raftwork.consensus.quorum import majority
@@ -24,8 +25,13 @@ _ACK_EPOCH, _ACK, _FRAME = 3, 4, 7
 _NONE = HardState(0, b"", 0)
 
 
+@lru_cache(64)  # few commits bring another one
+def _decoded(state: bytes | None) -> HardState:
+    return _NONE if state is None else decode_hard_state(state)
+
+
 def _stored(facts: Facts) -> HardState:
-    return _NONE if facts.state is None else decode_hard_state(facts.state)
+    return _decoded(facts.state)
 
 
 @dataclass(slots=True)

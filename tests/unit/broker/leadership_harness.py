@@ -31,6 +31,7 @@ class ManualCore:
     """A consensus core of one broker that commits when told to, or refuses."""
 
     wake_at: int | None = None
+    awaits_peers = True
 
     def __init__(self) -> None:
         self.log: list[tuple[Position, bytes]] = []

@@ -216,7 +216,7 @@ def test_a_frame_that_cannot_be_sent_is_lost_and_the_others_leave(one: World) ->
     assert one.ask(b"client", request("x")) == [HelloFirst()]
 
 
-@pytest.mark.parametrize(("owner", "name"), [(RequestProcessor, "request"), (Dispatcher, "plan")])
+@pytest.mark.parametrize(("owner", "name"), [(RequestProcessor, "request"), (Dispatcher, "rests")])
 def test_an_os_error_is_the_disks_only_where_files_are_used(
     one: World, owner: type, name: str
 ) -> None:
@@ -349,7 +349,7 @@ def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (Dispatcher, "plan"),
+        (Dispatcher, "rests"),
         (Leadership, "applied"),
         (WorkerRegistry, "pass_time"),
         (WorkerRegistry, "frames"),
@@ -436,7 +436,7 @@ def test_a_leadership_that_was_made_anew_asks_for_later_barriers(one: World) -> 
     "error",
     [StoreError("x"), StoreDamaged("x"), apsw.IOError("x"), apsw.CorruptError("x")],
 )
-@pytest.mark.parametrize(("owner", "name"), [(RequestProcessor, "request"), (Dispatcher, "plan")])
+@pytest.mark.parametrize(("owner", "name"), [(RequestProcessor, "request"), (Dispatcher, "rests")])
 def test_the_disk_of_this_replica_is_never_somebody_elses_work(
     one: World, owner: type, name: str, error: Exception
 ) -> None:

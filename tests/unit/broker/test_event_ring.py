@@ -180,14 +180,15 @@ class Queues:
     """As much of a machine as has its events noted."""
 
     def __init__(self) -> None:
-        self.state = SimpleNamespace(journal=Journal())
-        self.time = 7
+        self.state = SimpleNamespace(journal=Journal(), time=7)
 
 
-def notes(store: Store, contained: list[str]) -> tuple[EventNotes, Queues]:
+def notes(
+    store: Store, contained: list[str], event_bytes: int = 1_000_000
+) -> tuple[EventNotes, Queues]:
     queues = Queues()
     containment = Containment(lambda what, _error: contained.append(what))
-    setup = cast("Setup", SimpleNamespace(event_bytes=1_000_000))
+    setup = cast("Setup", SimpleNamespace(event_bytes=event_bytes))
     return EventNotes(store, cast("Machine", queues), containment, setup), queues
 
 
@@ -221,3 +222,11 @@ def test_what_cannot_be_noted_is_a_gap_and_ends_no_broker(store: Store) -> None:
     page = look(made.ring, Cursor(1, 1, 1))
     assert (page.events, page.gap) == ([], True)
     assert ids(look(made.ring, page.cursor)) == ["b"]
+
+
+def test_tasks_are_counted_also_where_no_events_are_kept(store: Store) -> None:
+    made, queues = notes(store, [], event_bytes=0)
+    queues.state.journal.entered("default", "m.f", ["a", "b"])
+    made.applied(Entry(Position(1, 1), Kind.DATA, b""))
+    assert [(t.name, t.enqueued) for t in made._counters.told()] == [("m.f", 2)]
+    assert made.ring.keeps is False

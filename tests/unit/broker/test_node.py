@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from raftwork.broker.cluster.handshake import HELLO_AT_REST_MS, HELLO_MS, REJECTED_MS
 from raftwork.broker.node import STALL_MS
+from raftwork.broker.workers.registry import BEAT_AT_REST_MS
 from raftwork.consensus.core import ORIGIN, Position
-from raftwork.consensus.durable_replica import Replica
+from raftwork.consensus.durable_replica import PATIENCE_MS, Replica
 from raftwork.consensus.raft.messages import AppendReply, PreVoteReply, Vote, encode
 from raftwork.errors import StoreError
 from raftwork.features import from_broker, to_broker
@@ -103,8 +104,26 @@ def test_a_task_goes_from_client_to_worker_and_back(one: World) -> None:
     assert one.ask(b"client", Watch(2, ["x"])) == [Watched(2)]
     report = Report(1, [Started(token, 0)], [Outcome(token, True, b"v")], [], 0)
     answers = one.ask(b"worker", report)
-    assert Acknowledged(1, 1, [token]) in answers
+    one.run(BEAT_AT_REST_MS)
+    assert Acknowledged(1, 1, [token]) in answers + one.heard(b"worker")
     assert one.heard(b"client") == [Results([Result("x", State.SUCCEEDED, b"v")])]
+
+
+def test_only_a_leader_that_waits_for_nobody_is_patient_and_not_for_long(three: World) -> None:
+    leader = three.elect()
+    three.run(2_000)
+    three.client(to=leader)
+    three.say(b"client", request("x"), leader)
+    patient: dict[str, list[int]] = {name: [] for name in three.names}
+    for _ in range(20):
+        three.step()
+        for name, node in three.nodes.items():
+            assert node.wake_at
+            patient[name].append(node.patient_until - three.now)
+    assert patient[leader][0] <= 0  # its followers are to acknowledge first
+    assert max(patient[leader]) == PATIENCE_MS
+    assert min(patient[leader]) <= 0
+    assert all(max(patient[name]) <= 0 for name in three.names if name != leader)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import pytest
 
+from raftwork.broker.own_facts import OwnFacts
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.event_feed import START, Begin, Cursor, EventsRead, ReadEvents
 from raftwork.features.event_journal import EventKind
 from raftwork.messages import Outcome, Push, Report, Started
+from raftwork.messages.facts import Latencies
 from tests.unit.broker.nodes import World
 from tests.unit.broker.queues import enqueue
 
@@ -76,3 +78,25 @@ def test_a_tasks_life_is_told_with_its_worker_and_a_restart_keeps_it() -> None:
     world.client()
     assert words(read(world, 3, life[0].cursor, "a"))[:1] == ["assigned x"]
     assert cursor(page) <= cursor(read(world, 4, START, "a"))
+
+
+def test_every_replica_counts_the_same_of_the_tasks() -> None:
+    world = World("a", "b", "c")
+    leader = world.elect()
+    world.client(to=leader)
+    put(world, 1, "x", "y", to=leader)
+    world.run(300)
+    said = world.worker(to=leader)
+    world.run(300)
+    (push,) = [m for m in (*said, *world.heard(b"worker")) if isinstance(m, Push)]
+    outcome = Outcome(push.tasks[0].token, True, b"v")
+    world.ask(b"worker", Report(1, [], [outcome], [], 0), leader)
+    world.run(1_000)
+    facts = OwnFacts("a", 1, 0).facts(0, 0, Latencies([], 0), (0, 0, 0, 0))
+    counted = [node._events.counted(facts) for node in world.nodes.values()]
+    told = [each.machine for each in counted if each is not None and each.machine is not None]
+    assert told == [told[0]] * 3
+    (job,) = told[0].tasks
+    assert (job.name, job.enqueued, job.succeeded) == ("job", 2, 1)
+    (queue,) = told[0].queues
+    assert sum(queue.waits.counts) == 2 and queue.waits.sum_ms >= 600

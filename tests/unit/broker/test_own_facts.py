@@ -2,7 +2,14 @@
 
 import pytest
 
-from raftwork.broker.events import Event, Follows, LeadershipBegan
+from raftwork.broker.events import (
+    Event,
+    Follows,
+    LeadershipBegan,
+    QueueFullRefusal,
+    RequestRefused,
+    WorkerLost,
+)
 from raftwork.broker.latencies import LatencyCounter
 from raftwork.broker.own_facts import CHANGES_MAX, OwnFacts
 from raftwork.consensus.replica_events import Cause, Election, LeadershipEnded
@@ -76,3 +83,9 @@ def test_what_takes_longer_than_all_bounds_is_in_the_last_one() -> None:
     for took in (8_192_001, 10**9):
         counter.add(took)
     assert counter.told() == Latencies([0] * 16 + [2], 8_192_001 + 10**9)
+
+
+def test_refusals_and_workers_that_were_given_up_are_counted() -> None:
+    full, wrong = QueueFullRefusal("no room"), RequestRefused("no such task")
+    told = after((1, 1, full), (2, 1, wrong), (3, 1, full), (4, 1, WorkerLost("w1", "silent", 2)))
+    assert (told.refused_full, told.refused_else, told.workers_lost) == (2, 1, 1)

@@ -3,7 +3,7 @@
 import errno
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -125,7 +125,7 @@ class Flooded:
         self.heard = 0.0  # seconds
         self.violations = 0
 
-    def poll(self, timeout: int, *, anyone: bool) -> list[object]:
+    def poll(self, timeout: int, *, anyone: bool, patience: int) -> list[object]:
         if anyone:
             return [self.anyone]
         self._clock.seconds += timeout / 1_000
@@ -149,7 +149,7 @@ class Flooded:
 class Deaf:
     """A node for which nothing is a frame."""
 
-    wake_at = 10**12
+    wake_at, patient_until = 10**12, 0
 
     def __init__(self, *, leads: bool) -> None:
         self.leads = leads
@@ -184,7 +184,7 @@ class Resolving(Flooded):
 
     answers = 0
 
-    def poll(self, timeout: int, *, anyone: bool) -> list[object]:
+    def poll(self, timeout: int, *, anyone: bool, patience: int) -> list[object]:
         return [self.resolved] if self.answers else []
 
     def tend(self, *_: object) -> None:  # type: ignore[override]
@@ -220,6 +220,50 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
     share = 1.0 if leads else 1 / (1 + REST)
     assert share * 0.9 < transport.heard / 10 < share * 1.1
     assert transport.violations == round(transport.heard / READING), "each of them is told of"
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_other_brokers_said_is_read_behind_a_turn_that_was_waited_for_with_patience(
+    quiet: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And has its own turn if it leaves something to be done, but none of the wait's length."""
+    clock = Clock()
+    monkeypatch.setattr(server, "time", clock)
+    did: list[str] = []
+
+    class Late(Flooded):
+        def late(self) -> list[object]:
+            return ["the DEALER"]
+
+        def from_peers(  # type: ignore[override]
+            self, ready: Sequence[object]
+        ) -> list[tuple[str, memoryview]]:
+            return [("b", memoryview(b"ack"))] if ready == ["the DEALER"] else []
+
+    class Patient(Deaf):
+        patient_until = 1_000_000
+        quiet = True
+
+        def wake(self, now: int, _wall: int) -> None:  # type: ignore[override]
+            did.append(f"wake {now}")
+
+        def turn(self, _now: int) -> None:  # type: ignore[override]
+            did.append("turn")
+            clock.seconds = 100.125  # a slow disk
+
+        def receive_peer(self, name: str, frame: memoryview, now: int) -> None:
+            did.append(f"{name}: {bytes(frame).decode()} at {now}")
+            self.quiet = quiet
+
+    node = Patient(leads=True)
+    one = running(Late(clock), node)
+    one._turn()
+    expected = ["wake 100000", "turn", "wake 100125", "b: ack at 100125"]
+    assert did == (expected if quiet else [*expected, "turn"])
+    did.clear()
+    node.patient_until = 0
+    one._turn()
+    assert not any("ack" in each for each in did)
 
 
 class Reloading:

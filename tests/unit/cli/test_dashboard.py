@@ -26,6 +26,8 @@ def invoke(*arguments: str) -> Result:
         (("--trust-proxy", "10.0.0.1"), "--auth-header and --trust-proxy go together"),
         (("--auth-header", "X-User", "--trust-proxy", "proxy"), "'proxy' does not appear to be"),
         (("--token-file", "nowhere"), "does not exist"),
+        (("--log-link", "javascript:alert('{task_id}')"), "must begin with http:// or https://"),
+        (("--log-link", "https://logs.example/"), "and have {task_id} in it"),
     ],
 )
 def test_what_cannot_be_meant_is_wrong_usage(flags: tuple[str, ...], text: str) -> None:

@@ -18,6 +18,7 @@ from raftwork.cli import chaos, cluster, demo, main
 from raftwork.cli.demo.run import Counts
 from raftwork.client.events import Event
 from raftwork.client.limits import Limit
+from raftwork.client.live_log import LiveEvent
 from raftwork.client.overview import overview
 from raftwork.client.run_info import Attempt, Found, Progress, Reason, Report, RunInfo
 from raftwork.errors import UnknownWorker, Unsupported
@@ -103,6 +104,10 @@ class HostileRun:
     def result(self, timeout: float | None) -> NoReturn:
         assert timeout != 0
         raise self._error
+
+    def tail(self, **_: object) -> list[LiveEvent]:
+        kinds = ("started", "log", "progress", "gap", "ended")
+        return [LiveEvent(kind, None, HOSTILE, 1, HOSTILE, 0.5) for kind in kinds]
 
 
 class HostileApp:
@@ -216,6 +221,7 @@ def check(done: Result, code: int = 0, *, shown: str = SHOWN) -> None:
         (("show", "x"), 0),
         (("tasks",), 0),
         (("events",), 0),
+        (("logs", "x"), 0),
         (("tasks", "--state", "running", "--tag", f"{HOSTILE}=1"), 0),
         (("enqueue", "t", "--wait", "--queue", f"no{HOSTILE}", "--timeout", "9"), 1),
     ],
@@ -321,7 +327,7 @@ def test_every_command_is_among_these() -> None:
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
         *("upgrade", "cluster", "chaos", "cancel", "show", "tasks", "limit", "flow", "schedule"),
         *("keys", "audit", "check", "doctor", "dev", "k8s", "events"),
-        *("dashboard", "dashboard-token", "top"),
+        *("dashboard", "dashboard-token", "top", "mark", "logs"),
     }
 
 

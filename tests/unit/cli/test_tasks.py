@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from raftwork import Status
 from raftwork.cli import cluster, show, tasks
 from raftwork.client.run_info import Attempt, Found, Progress, Reason, Report, RunInfo
+from raftwork.features.lineage import Lineage
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RUNS = RunInfo(
@@ -36,6 +37,7 @@ RUNS = RunInfo(
     waits=[],
     progress=Progress(0.4, "half of it", AT),
     number=7,
+    lineage=Lineage("f1", "p1", ["c1", "c2"], more=True),
 )
 WAITS = RunInfo(
     *("x2", None, "q", Status.QUEUED, [], None, {}, None, 0, None, None, None, 0, 0, 0),
@@ -89,6 +91,9 @@ def test_one_task_is_shown() -> None:
         "priority 5",
         "key k",
         "tag customer=7",
+        "in the flow f1",
+        "made by p1",
+        "made c1, c2, …",
         "attempt on w0: ValueError: no",
         "attempt on w1, since 2026-01-02 03:04:05 UTC, for 1.5 s",
         "progress 40% half of it",

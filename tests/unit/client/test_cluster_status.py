@@ -50,3 +50,25 @@ def test_a_broker_is_asked_without_a_session_which_it_would_have_to_keep() -> No
         assert -120_000 < answers.ahead[address] <= -60_000
         assert not broker.poll(50)
         broker.close()
+
+
+@pytest.mark.parametrize(
+    ("reached", "asked"), [(True, {NOBODY_ELSE}), (False, {NOBODY, NOBODY_ELSE})]
+)
+def test_of_the_brokers_that_one_names_those_are_asked_that_it_reaches(
+    reached: bool, asked: set[str]
+) -> None:
+    """The others may not have heard yet which key we have."""
+    with zmq.Context() as context, ThreadPoolExecutor(1) as threads:
+        broker = context.socket(zmq.ROUTER)
+        broker.linger = 0
+        address = f"127.0.0.1:{broker.bind_to_random_port('tcp://127.0.0.1')}"
+        asking = threads.submit(gather, [address], 0.5, follow=True, reached=reached)
+        assert broker.poll(10_000)
+        routing, _ = broker.recv_multipart()
+        facts = ("a", address, "raft", "leader", True, 1, "a", 0, 0)
+        cluster = (("a", address), ("b", NOBODY), ("c", NOBODY_ELSE))
+        status = BrokerStatus(1, *facts, [], [])._replace(cluster=cluster, unreached=("b",))
+        broker.send_multipart([routing, from_broker.encode(status)])
+        assert asking.result(10).statuses.keys() == {address} | asked
+        broker.close()

@@ -608,3 +608,50 @@ def test_a_dead_follower_costs_no_rest(network: Network) -> None:
     network.turned = lambda: woken.add(network.now)
     network.sleep(2_400)
     assert len(woken) <= 12
+
+
+# ---- who is waited for ---------------------------------------------------------------------------
+
+
+def test_a_leader_waits_for_others_only_while_something_hangs_on_them(network: Network) -> None:
+    leader = network.leader()
+    core = network[leader].core
+
+    def waits() -> bool:
+        return core.awaits_peers
+
+    network.sleep(1_000)
+    assert not waits()
+    assert all(network[name].core.awaits_peers for name in network.followers())
+
+    network.lost = lambda *_: True
+    network.propose(leader, b"x")
+    assert waits()
+
+    network.lost = lambda *_: False
+    network.until(lambda: not waits())
+    network.until(network.agreed)
+    assert not waits()
+
+    core.barrier(7, network.now)
+    assert waits()
+
+
+def test_a_leader_waits_for_a_replica_that_catches_up(make: Make) -> None:
+    """What it is sent next hangs on what it says."""
+    network = compacting(make)
+    leader, away = network.leader(), network.followers()[0]
+    network.crash(away)
+    for number in range(10):
+        network.propose(leader, b"%d" % number)
+    network.sleep(300)
+    assert not network[leader].core.awaits_peers
+    network.start(away)
+
+    awaited: list[bool] = []
+    network.turned = lambda: awaited.append(network[leader].core.awaits_peers)
+    network.until(network.agreed)
+    assert True in awaited
+
+    network.turned = lambda: None
+    network.until(lambda: not network[leader].core.awaits_peers)

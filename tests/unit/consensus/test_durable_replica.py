@@ -1,9 +1,11 @@
 """Replica's rules (a) to (h), on what a member does and in which order."""
 
+import itertools
+
 import pytest
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Output, Position
-from raftwork.consensus.durable_replica import COMMIT_AFTER_MS
+from raftwork.consensus.durable_replica import COMMIT_AFTER_MS, SLICE_US, Replica
 from raftwork.consensus.raft import Config, replication
 from raftwork.consensus.raft.messages import Append, AppendReply, TimeoutNow, Vote, VoteReply, codec
 from raftwork.consensus.raft.state import Leader, Node
@@ -372,6 +374,44 @@ def test_h_a_long_backlog_is_applied_in_slices_with_a_turn_for_each() -> None:
 
     assert applied == [2, 4, 5]
     assert kinds(a).count("commit") == 1, "that of the entries; the slices wait for the next one"
+
+
+def paced(config: Config, takes_us: int) -> Member:
+    """A member that needs so long for each entry."""
+    a = Member(peer("a"), NAMES, formed(NAMES), config=config)
+    clock_us = lambda: takes_us * kinds(a).count("apply")  # noqa: E731
+    a.replica = Replica(a.core, a.store, a.host, a._send, clock_us)
+    return a
+
+
+def test_h_a_slice_is_as_many_entries_as_there_is_time_for() -> None:
+    a = paced(Config(apply_within=0), takes_us=SLICE_US // 4)
+    for first in (1, 101):
+        entries = tuple(map(entry, range(first, first + 100)))
+        previous = Position(1, first - 1) if first > 1 else ORIGIN
+        append = Append(1, previous, first + 99, 0, entries)
+        a.replica.receive(peer("b"), codec.encode(append), a.now)
+        applied = [a.store.applied.seq]
+        while a.store.applied.seq < first + 99:
+            a.turn()
+            applied.append(a.store.applied.seq)
+
+    # What it takes is not known before the first hundred: those are applied at once.
+    slices = [after - before for before, after in itertools.pairwise(applied)]
+    assert set(slices) <= {0, 4}
+
+
+def test_h_slices_grow_again_once_entries_take_less() -> None:
+    a = paced(Config(apply_within=0), takes_us=0)
+    a.core.slice_entries = 1
+    entries = tuple(map(entry, range(1, 101)))
+    a.replica.receive(peer("b"), codec.encode(Append(1, ORIGIN, 100, 0, entries)), a.now)
+    turns = 0
+    while a.store.applied.seq < 100:
+        a.turn()
+        turns += 1
+
+    assert turns <= 8
 
 
 def test_h_between_two_slices_it_wants_its_next_turn_at_once() -> None:

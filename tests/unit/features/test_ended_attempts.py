@@ -5,7 +5,7 @@ import pytest
 
 from raftwork.broker.event_ring import NO_EVENTS, EventRing
 from raftwork.consensus.core import ORIGIN, Position
-from raftwork.features import ended_attempts
+from raftwork.features import ended_attempts, from_broker
 from raftwork.features.ended_attempts import EndedAttempts, EndedTold, ListEnded
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.history import NameWorker
@@ -36,6 +36,7 @@ class Kept:
         self.harness.barrier()
         for _ in range(99):
             for answer in self.harness.sent():
+                answer = from_broker.decode(from_broker.encode(answer))
                 assert isinstance(answer, EndedTold), answer
                 return answer
         raise AssertionError("it never ended")
@@ -62,6 +63,11 @@ def test_an_attempt_is_told_from_its_beginning_to_its_end(kept: Kept) -> None:
         EndedAttempts(2_000, EventKind.FINISHED, *here, ["a", "b"], [1_500, 2_000]),
     ]
     assert (told.epoch, told.seq, told.more) == (1, 3, False)
+
+
+def test_who_claims_to_have_run_since_before_time_began_spoils_no_answer(kept: Kept) -> None:
+    kept.note(1_000, of(EventKind.FINISHED, "a", ms=[2**40]))
+    assert kept.ask().attempts[0].began == [0]
 
 
 def test_who_asks_again_is_told_what_is_new(kept: Kept) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from raftwork.broker.placement.balancers import BALANCERS, SCORES, Candidate
 from raftwork.broker.placement.queue_balancers import QueueBalancers
+from raftwork.features import from_broker
 from raftwork.features.placement import AskPlacement, PlacementTold
 from raftwork.features.queue_settings import SetQueue, changes
 from raftwork.messages import PROTOCOL, Heartbeat, WorkerHello
@@ -25,7 +26,8 @@ def harness(**slots: int) -> RequestHarness:
 
 
 def told(one: RequestHarness, queue: str = "default") -> PlacementTold:
-    (answer,) = one.told(AskPlacement(1, queue))
+    (sent,) = one.told(AskPlacement(1, queue))
+    answer = from_broker.decode(from_broker.encode(sent))
     assert isinstance(answer, PlacementTold), answer
     return answer
 
@@ -41,10 +43,10 @@ def test_the_least_score_among_those_with_a_free_slot_is_next() -> None:
         *(("w1", 0, 2, 0.5), ("w2", 1, 3, 0.5), ("w3", 1, 0, 2.0)),
     ]
     by_name["w1"].take(1)
-    assert [told(one).workers[told(one).next].name] == ["w2"]
+    assert (told(one).workers[0].name, told(one).next) == ("w2", True)
     for worker in by_name.values():
         worker.take(worker.free_slots)
-    assert told(one).next == -1
+    assert told(one).next is False
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -60,11 +62,22 @@ def test_a_score_is_what_the_balancer_goes_by(name: str) -> None:
         assert scores[chosen] == min(scores)
 
 
+def test_who_takes_none_or_has_no_free_slot_is_behind_those_with_one() -> None:
+    one = harness(full=4, busy=4, leaving=4)
+    by_name = {worker.name: worker for worker in one.workers.available()}
+    by_name["full"].take(4)
+    by_name["busy"].load_estimate.weight = 0.1  # so that its score is the worst
+    one.workers.heartbeat(b"leaving", Heartbeat(1, None, None, None, 0, 0, True), one.now)
+    found = told(one)
+    assert [w.name for w in found.workers] == ["busy", "full", "leaving"]
+    assert found.next
+
+
 def test_of_a_balancer_that_goes_by_turns_nobody_is_named() -> None:
     one = harness(w1=2)
     one.done(SetQueue(1, "default", changes(balancer="round_robin")))
     found = told(one)
-    assert (found.balancer, found.next, found.workers[0].score) == ("round_robin", -1, None)
+    assert (found.balancer, found.next, found.workers[0].score) == ("round_robin", False, None)
 
 
 def test_who_takes_nothing_is_the_last_with_the_reason() -> None:

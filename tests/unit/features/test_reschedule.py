@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.broker.machine.commands import Assign
-from raftwork.features.effects import Done, NotAssigned, Rejected, Requeued, Withdrawn
+from raftwork.features.effects import Done, NotAssigned, QueuedInLane, Rejected, Withdrawn
 from raftwork.features.enqueue import Admit
 from raftwork.features.reschedule import MoveTo, Reschedule, Rescheduled
 from raftwork.messages import Code, Refused, Spec, State, encode_spec
@@ -54,8 +54,9 @@ def test_what_waits_leaves_its_place_and_gets_another_one(driver: Driver) -> Non
     assert driver.state("a") is State.SCHEDULED
     assert driver.apply(Assign(WORKER, [1])).effects == [NotAssigned([1])]
     (effect,) = driver.tick(later=100)
-    assert isinstance(effect, Requeued)
-    assert (effect.seq, effect.place > 2, effect.lane > 0) == (1, True, True)
+    assert isinstance(effect, QueuedInLane)
+    ((seq, place),) = effect.tasks
+    assert (seq, place > 2, effect.lane > 0) == (1, True, True)
     assert driver.waiting_ids() == ["a", "b"]
     driver.finish(driver.assign(1)[0])
     assert list(driver.db.execute("SELECT * FROM lane")) == []

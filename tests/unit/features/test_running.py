@@ -3,6 +3,7 @@
 import pytest
 
 from raftwork.broker.machine.commands import Assign
+from raftwork.features import from_broker
 from raftwork.features.effects import Assigned
 from raftwork.features.progress import Said, TellProgress, Told
 from raftwork.features.running import ListRunning, RunningTold
@@ -38,7 +39,8 @@ def harness() -> RequestHarness:
 
 
 def asked(harness: RequestHarness, limit: int = 10, **more: str) -> RunningTold:
-    (answer,) = harness.told(ListRunning(1, limit, **more))
+    (sent,) = harness.told(ListRunning(1, limit, **more))
+    answer = from_broker.decode(from_broker.encode(sent))
     assert isinstance(answer, RunningTold), answer
     return answer
 

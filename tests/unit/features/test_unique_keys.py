@@ -6,7 +6,7 @@ from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Finish
 from raftwork.features import unique_keys
 from raftwork.features.cancel import CancelSome, Scope
-from raftwork.features.effects import Applied, Done, Rejected, Replaced, Requeued
+from raftwork.features.effects import Applied, Done, QueuedInLane, Rejected, Replaced
 from raftwork.features.enqueue import Admit
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.reschedule import MoveTo
@@ -389,4 +389,4 @@ def test_effects_wake_the_dispatcher(driver: Driver) -> None:
     assert driver.machine.due is not None
     assert driver.machine.due <= driver.now
     # It waits from now on, not before what came while it could not run.
-    assert driver.tick() == [Requeued("default", 2, lane=2, place=4)]
+    assert driver.tick() == [QueuedInLane("default", 2, [(2, 4)])]

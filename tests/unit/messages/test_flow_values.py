@@ -48,7 +48,7 @@ def test_dicts_stand_as_they_came_or_are_refused(depth: int) -> None:
     ],
 )
 def test_a_map_is_copied_and_never_built(packed: bytes) -> None:
-    """Replicas do this, and a map whose keys collide would take them minutes."""
+    """Replicas do this, and a map whose keys collide would take them seconds."""
     assert joined(packed, {}) == packed
     assert joined(b"\x92\x91" + packed + b"\x05", {}) == b"\x92\x91" + packed + b"\x05"
 

@@ -1,6 +1,8 @@
 """What a poller of descriptors must not overlook."""
 
 import os
+import select
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -100,3 +102,30 @@ def test_what_is_ready_before_it_is_registered_is_ready(pair: Pair) -> None:
     late = SocketPoller()
     late.register(pair.router)
     assert late.poll(LONG_MS) == [pair.router]
+
+
+def test_what_may_be_read_late_ends_no_wait_that_is_patient(pair: Pair) -> None:
+    read, write = os.pipe()
+    poller = SocketPoller()
+    poller.register(pair.router, late=True)
+    poller.register(read)
+    assert poller.poll(0) == []
+    pair.dealer.send(b"x")
+    assert select.select([int(pair.router.getsockopt(zmq.FD))], [], [], LONG_MS / 1_000)[0]
+    os.write(write, b"x")
+    assert poller.poll(LONG_MS, patience=LONG_MS) == [read]
+    assert poller.late() == [pair.router]
+    os.close(read)
+    os.close(write)
+
+
+def test_patience_has_an_end(pair: Pair) -> None:
+    poller = SocketPoller()
+    poller.register(pair.router, late=True)
+    assert poller.poll(0) == []
+    pair.dealer.send(b"x")
+    assert select.select([int(pair.router.getsockopt(zmq.FD))], [], [], LONG_MS / 1_000)[0]
+    began = time.monotonic()
+    assert poller.poll(LONG_MS, patience=30) == [pair.router]
+    assert time.monotonic() - began >= 0.03
+    assert poller.poll(LONG_MS, patience=0) == [pair.router]

@@ -4,7 +4,16 @@ from dataclasses import replace
 
 from raftwork.client.cluster_status import Answers
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
-from raftwork.messages.facts import BrokerFacts, Latencies, PeerProgress, RoleChange
+from raftwork.messages.facts import (
+    BrokerFacts,
+    Durations,
+    Latencies,
+    MachineFacts,
+    PeerProgress,
+    QueueTimes,
+    RoleChange,
+    TaskTotals,
+)
 from raftwork.web.watch import Watch
 
 ADDRESSES = (("a", "127.0.0.1:1"), ("b", "127.0.0.1:2"), ("c", "127.0.0.1:3"))
@@ -13,6 +22,17 @@ QUEUES = [
     QueueStatus('odd "<b>\\name\n', 1, 0, 0, 0, 0),
 ]
 WORKERS = [WorkerStatus("w1", "host", 7, 4, 2, 0.8, 0.1, 0.2, ["default"], "active")]
+MACHINE = MachineFacts(
+    98,
+    [
+        TaskTotals(
+            "default", "mail.send", 20, 10, 3, 1, 2, 4, 1, 2, 3, Durations([9, 1] + [0] * 12, 25)
+        ),
+        TaskTotals("default", "other", 5, 5, 0, 0, 0, 0, 0, 0, 0, Durations([0] * 13 + [5], 10**9)),
+    ],
+    [QueueTimes("default", Durations([7, 0, 1] + [0] * 11, 90), 61_500)],
+    *(12, 3_400, 5, 2),
+)
 
 
 def facts(*, leads: bool = False) -> BrokerFacts:
@@ -25,7 +45,9 @@ def facts(*, leads: bool = False) -> BrokerFacts:
     counters = (2, 1, 0, 3, 1_500)
     sizes = (100, 2_000, 3_000, 4_000)
     turns = Latencies([1] + [0] * 16, 100)
-    return BrokerFacts(9_000, 1, 8_000, *counters, fsyncs, turns, 1, *sizes, changes, peers)
+    return BrokerFacts(
+        9_000, 1, 8_000, *counters, fsyncs, turns, 1, *sizes, changes, peers, MACHINE
+    )
 
 
 def status(name: str) -> BrokerStatus:

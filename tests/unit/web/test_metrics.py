@@ -46,8 +46,6 @@ def test_the_page_says_what_a_broker_says_and_the_reference_parser_reads_it() ->
     assert found[key("apply_backlog_entries", broker="a")] == 2
     assert found[key("build_info", broker="a", version="0.3.0", consensus="raft")] == 1
     assert found[key("queue_tasks", queue="default", state="queued")] == 4
-    assert found[key("tasks_finished_total", queue="default", outcome="lost")] == 1
-    assert found[key("tasks_enqueued_total", queue="default")] == 4 + 2 + 10 + 3 + 1 + 2
     assert found[key("slots_wanted", queue="default")] == 6
     assert found[key("slots_busy", queue="default")] == 2
     assert found[key("queue_tasks", queue=QUEUES[1].name, state="queued")] == 1
@@ -62,6 +60,32 @@ def test_buckets_add_up_and_a_histogram_has_its_sum_and_count() -> None:
     assert found[key("fsync_seconds_bucket", broker="a", le="+Inf")] == 100
     assert found[key("fsync_seconds_count", broker="a")] == 100
     assert found[key("fsync_seconds_sum", broker="a")] == 0.5
+
+
+def test_tasks_are_counted_by_their_names() -> None:
+    found = samples(Metrics(watch("a")))
+    mail = {"queue": "default", "task": "mail.send"}
+    assert found[key("tasks_enqueued_total", **mail)] == 20
+    assert found[key("tasks_finished_total", outcome="lost", **mail)] == 1
+    assert found[key("attempts_failed_total", reason="timeout", **mail)] == 1
+    assert found[key("tasks_retried_total", **mail)] == 3
+    assert found[key("task_run_seconds_bucket", le="0.01", **mail)] == 9
+    assert found[key("task_run_seconds_bucket", le="+Inf", **mail)] == 10
+    assert found[key("task_run_seconds_sum", **mail)] == 0.025
+    other = {"queue": "default", "task": "other"}
+    assert found[key("task_run_seconds_bucket", le="10000", **other)] == 0
+    assert found[key("task_wait_seconds_bucket", queue="default", le="0.1")] == 8
+    assert found[key("queue_oldest_seconds", queue="default")] == 61.5
+    assert found[key("dead_tasks")] == 2
+    assert found[key("entries_applied_total", broker="a")] == 98
+
+
+def test_a_dashboard_has_no_counters_that_begin_anew_with_another_leader() -> None:
+    found = samples(Metrics(watch()))
+    assert not [
+        name for name, _ in found if name.startswith(("raftwork_task", "raftwork_attempts"))
+    ]
+    assert found[key("result_bytes")] == 3_400
 
 
 def test_a_dashboard_tells_of_every_broker_and_of_those_that_are_silent() -> None:

@@ -51,14 +51,15 @@ def test_what_was_seen_before_is_not_told_as_if_it_were_of_now() -> None:
 def test_keys_that_are_replaced_are_what_it_asks_with(tmp_path: Path) -> None:
     asked: list[Key] = []
 
-    def ask(*_: object, key: Key, **__: object) -> Answers:
+    def ask(brokers: list[str], *_: object, key: Key, reached: bool, **__: object) -> Answers:
         asked.append(key)
+        assert reached is (len(brokers) == 1), "a key of its own is known where its broker is"
         return Answers()
 
     a, new = new_key("a", [Role.PEER]), new_key("a", [Role.PEER])
     access, own = tmp_path / "access.toml", handed_key("a:http", new_key("x", [Role.READER]).secret)
     access.write_text(text := allowed("", "", Grant("a", a.roles), a.public))
-    watch = Watch(["127.0.0.1:1"], "a", key=own, access=str(access), ask=ask)
+    watch = Watch(["127.0.0.1:1", "127.0.0.1:2"], "a", key=own, access=str(access), ask=ask)
     watch.look()
     access.write_text(allowed(text, "", Grant("a", new.roles), new.public))
     watch.look()
@@ -70,7 +71,7 @@ def test_keys_that_are_replaced_are_what_it_asks_with(tmp_path: Path) -> None:
     asked.clear()
     file = str(tmp_path / "ops.key")
     write_key(new_key("ops", [Role.READER]), file)
-    watch = Watch(["127.0.0.1:1"], key=read_key(file), ask=ask)
+    watch = Watch(["127.0.0.1:1", "127.0.0.1:2"], key=read_key(file), ask=ask)
     watch.look()
     replace_key(replacement := replace(new_key("ops", [Role.READER]), file=file), file)
     watch.look()

@@ -11,6 +11,7 @@ import pytest
 import zmq
 
 from raftwork.features import from_broker, to_broker
+from raftwork.features.task_log import FollowLogs, Tail, TellLog
 from raftwork.messages import (
     Beat,
     FromBroker,
@@ -30,6 +31,7 @@ from raftwork.worker import main
 from raftwork.worker.agent import Identity
 from raftwork.worker.main import Worker, now_ms
 from raftwork.worker.runner import Ended
+from raftwork.worker.task_lines import line_of
 from tests.unit.worker.idle_pool import IdlePool
 from tests.unit.worker.pool.drive import job
 
@@ -181,6 +183,20 @@ def test_a_turn_that_only_brings_frames_does_not_look_into_the_pool(desk: Desk) 
     report = desk.read()
     assert isinstance(report, Report)
     assert [outcome.token for outcome in report.outcomes] == [7]
+
+
+def test_the_last_lines_of_a_task_that_is_followed_go_before_its_outcome(desk: Desk) -> None:
+    """Or who follows it would be told that it has ended, and ask for no more."""
+    desk.worker._agent.heartbeat_at = now_ms() + 3_600_000
+    desk.say(desk.push(7), FollowLogs(1, desk.session, [Tail(7, 0)]))
+    assert isinstance(first := desk._next(), TellLog)
+    assert (first.token, first.lines) == (7, [])
+    desk.pool.notes.log(7, line_of("last", now_ms()))
+    desk.worker._tails.look_at = now_ms() + 3_600_000
+    desk.pool.end(7)
+    assert isinstance(told := desk._next(), TellLog)
+    assert [line.data for line in told.lines] == [b"last"]
+    assert isinstance(desk._next(), Report)
 
 
 def test_a_task_alone_never_waits_for_others(desk: Desk, pauses: list[float]) -> None:

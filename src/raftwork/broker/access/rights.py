@@ -53,6 +53,7 @@ from raftwork.features.schedule_records import (
 )
 from raftwork.features.show_flow import ShowFlow
 from raftwork.features.signals import SaySignal
+from raftwork.features.task_log import ReadLog, TellLog
 from raftwork.features.unique import EnqueueUnique
 from raftwork.features.upgrade import FinishUpgrade
 from raftwork.keys import Role
@@ -173,10 +174,10 @@ RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
     Ping: Right(_LOOK | _WORKER, _session),
     WorkerHello: Right(_WORKER, _by(WorkerHello, lambda hello: Reach(queues=hello.queues))),
     **dict.fromkeys((Report, Heartbeat, Goodbye), Right(_WORKER, _session)),
-    **dict.fromkeys((KeepCheckpoint, TellProgress), Right(_WORKER, _session)),
+    **dict.fromkeys((KeepCheckpoint, TellProgress, TellLog), Right(_WORKER, _session)),
     ClientHello: Right(_LOOK, _session),
     **dict.fromkeys((Watch, Ask), Right(_LOOK, _ids)),
-    **dict.fromkeys((AskProgress, ShowTask), Right(_LOOK, _id)),
+    **dict.fromkeys((AskProgress, ReadLog, ShowTask), Right(_LOOK, _id)),
     ShowDead: Right(_INSPECT, _id),
     **dict.fromkeys((ListDead, ListTasks, AskQueue), Right(_INSPECT, _queue)),
     AskClusterSettings: Right(_INSPECT, _cluster),

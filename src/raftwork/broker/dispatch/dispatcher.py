@@ -12,12 +12,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.dispatch.gate_room import GateRoom
+from raftwork.broker.dispatch.in_flight import InFlight
 from raftwork.broker.dispatch.pinned import PinnedBacklogs
-from raftwork.broker.dispatch.queue_backlog import InFlight, QueueBacklog
+from raftwork.broker.dispatch.queue_backlog import QueueBacklog
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.placement.balancers import Balancer, Candidate
 from raftwork.broker.placement.eligibility import ANYWHERE
-from raftwork.features.effects import Queued, Replaced, Requeued, Withdrawn
+from raftwork.features.effects import Queued, QueuedInLane, Replaced, Requeued, Withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -69,20 +70,38 @@ class Dispatcher:
         self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
         self.needs_plan = True
-        #: The queues of the workers that had capacity then: what comes into others waits.
-        self._served: frozenset[str] = frozenset()
+        #: The queues of the workers that had capacity then: what comes into others waits. None: it
+        #: was not looked which, as nothing waited.
+        self._served: frozenset[str] | None = None
 
     # ---- facts --------------------------------------------------------------------------------
 
     def queued(self, effect: Queued) -> None:
         """New tasks wait."""
         self._backlog(effect.queue).queued(effect)
-        if effect.queue in self._served:
+        if self._served is None or effect.queue in self._served:
             self.needs_plan = True
 
-    def moved(self, effect: Requeued | Withdrawn | Replaced) -> None:
-        """A task waits (again), waits no more, or has other arguments than were read."""
+    def queued_in_lane(self, effect: QueuedInLane) -> None:
+        """Tasks wait in a lane for the first time, or so the machine has it (see `requeued`)."""
+        lane = self._machine.lane(effect.lane)
+        if lane is None:
+            return  # they ended in the same entry
+        queue, seqs = effect.queue, {seq for seq, _ in effect.tasks}
+        if not seqs.isdisjoint(self._ended.get(queue, ())):
+            self._forget_ended()
+        backlog = self._backlog(queue)
+        if lane.worker:
+            backlog = self._pinned.backlog(queue, lane.worker)
+        backlog.queued_in_lane(effect, lane, seqs & self._reserved.keys())
+        if self._served is None or queue in self._served:
+            self.needs_plan = True
+
+    def moved(self, effect: QueuedInLane | Requeued | Withdrawn | Replaced) -> None:
+        """Tasks wait (again), wait no more, or have other arguments than were read."""
         match effect:
+            case QueuedInLane():
+                self.queued_in_lane(effect)
             case Requeued():
                 self.requeued(effect)
             case Withdrawn():
@@ -103,7 +122,7 @@ class Dispatcher:
         backlog = self._backlog(effect.queue)
         lane = self._machine.lane(effect.lane) if effect.lane else None
         if lane is not None and lane.worker:
-            self._pinned.requeued(effect, lane)
+            self._pinned.backlog(effect.queue, lane.worker).requeued(effect)
         else:
             backlog.requeued(effect)
         self.needs_plan = True
@@ -178,7 +197,8 @@ class Dispatcher:
     @property
     def wake_at(self) -> int | None:
         """Leader time at which `pass_time` has something to do; None if there is nothing."""
-        return self._room.wake_at
+        openings = self._room.openings
+        return openings[0][0] if openings else None
 
     def _backlog(self, queue: str) -> QueueBacklog:
         backlog = self._backlogs.get(queue)
@@ -219,6 +239,14 @@ class Dispatcher:
         return [(able[i].incarnation, n) for i, n in shares.items()]
 
     # ---- planning -----------------------------------------------------------------------------
+
+    def rests(self) -> bool:
+        """Whether nothing waits; then there is nothing to plan until something does."""
+        if self._backlogs:
+            return False
+        self.needs_plan, self._served = False, None
+        self._ended.clear()
+        return True
 
     def plan(self, workers: list[Worker]) -> list[Assign]:
         """The next assignments: first free slots for all queues, then prefetched tasks.

@@ -7,7 +7,6 @@ gate, this is what the machine has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -22,26 +21,20 @@ if TYPE_CHECKING:
 Waiter = tuple[str, str]
 
 
-@dataclass(slots=True)
-class _Ahead:
-    """What is on its way through a gate: so many tasks, and GCRA's time after them."""
-
-    tasks: int = 0
-    tat: int = 0
-
-
 class GateRoom:
     """The gates of all limits, and those of queues: ("", queue)."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._gates = machine.gates
-        self._ahead: dict[GateName, _Ahead] = {}
+        #: What is on its way through a gate: so many tasks, and GCRA's time after them.
+        self._ahead: dict[GateName, int] = {}
+        self._tats: dict[GateName, int] = {}
         self._of: dict[int, tuple[GateName, ...]] = {}  # by task
         #: Leader time of this turn, ms; the machine's is none later.
         self.time = machine.time
         #: When time opens gates that something waits at, a heap, and the first of each.
-        self._openings: list[tuple[int, GateName]] = []
+        self.openings: list[tuple[int, GateName]] = []
         self._opens: dict[GateName, int] = {}
         self._waiting: dict[GateName, dict[Waiter, None]] = {}
 
@@ -57,10 +50,10 @@ class GateRoom:
             quota, held = self._machine.queue_use(key)
         if quota is None:
             return 0
-        tat, ahead = found.tat, self._ahead.get(gate)
-        if ahead is not None:
-            held, tat = held + ahead.tasks, max(tat, ahead.tat)
-        return found.opens_at(quota, self.time, held, tat)
+        held += self._ahead.get(gate, 0)
+        if not (quota.tasks or quota.paused_until or found.shut_until):  # as nearly always
+            return NEVER if 0 < quota.concurrency <= held else 0
+        return found.opens_at(quota, self.time, held, max(found.tat, self._tats.get(gate, 0)))
 
     def _quota(self, gate: GateName) -> Quota | None:
         name, key = gate
@@ -75,14 +68,11 @@ class GateRoom:
         """This task is on its way."""
         self._of[seq] = gates
         for gate in gates:
-            ahead = self._ahead.get(gate)
-            if ahead is None:
-                ahead = self._ahead[gate] = _Ahead()
-            ahead.tasks += 1
+            self._ahead[gate] = self._ahead.get(gate, 0) + 1
             quota = self._quota(gate)
             if quota is not None and quota.tasks:
-                tat = max(ahead.tat, self._gates.find(gate).tat, self.time * 1_000)
-                ahead.tat = tat + quota.interval
+                tats = (self._tats.get(gate, 0), self._gates.find(gate).tat, self.time * 1_000)
+                self._tats[gate] = max(tats) + quota.interval
 
     def gates_of(self, seq: int) -> tuple[GateName, ...]:
         """The gates of a task that is on its way."""
@@ -92,10 +82,10 @@ class GateRoom:
         """It is no longer: the machine has it, or it stays. Returns its gates."""
         gates = self._of.pop(seq, ())
         for gate in gates:
-            ahead = self._ahead[gate]
-            ahead.tasks -= 1
-            if not ahead.tasks:
+            self._ahead[gate] -= 1
+            if not self._ahead[gate]:
                 del self._ahead[gate]
+                self._tats.pop(gate, None)
         return gates
 
     # ---- who waits for it ----------------------------------------------------------------------
@@ -113,7 +103,7 @@ class GateRoom:
         """Time opens a gate then."""
         if until < NEVER and until < self._opens.get(gate, NEVER):
             self._opens[gate] = until
-            heappush(self._openings, (until, gate))
+            heappush(self.openings, (until, gate))
 
     def waits_no_more(self, gate: GateName, waiter: Waiter) -> None:
         """Nothing of it waits there."""
@@ -133,17 +123,12 @@ class GateRoom:
 
     # ---- time ----------------------------------------------------------------------------------
 
-    @property
-    def wake_at(self) -> int | None:
-        """When time opens the next gate (leader time); None if it opens none."""
-        return self._openings[0][0] if self._openings else None
-
     def opened(self, time: int) -> list[GateName]:
         """Those that time has opened by now."""
         self.time = max(time, self._machine.time)
         found: list[GateName] = []
-        while self._openings and self._openings[0][0] <= time:
-            at, gate = heappop(self._openings)
+        while self.openings and self.openings[0][0] <= time:
+            at, gate = heappop(self.openings)
             if self._opens.get(gate) == at:
                 del self._opens[gate]
                 found.append(gate)

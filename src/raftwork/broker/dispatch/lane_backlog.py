@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from raftwork.features.limit_settings import gates_named
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Sequence
 
     from raftwork.broker.machine import Machine, Waiting
     from raftwork.broker.machine.lanes import Lane
     from raftwork.features.effects import Replaced
     from raftwork.features.limit_settings import GateName
 
-#: A lane's page in memory. There may be ten thousands of lanes: the first page has one task, and
-#: each further one twice as many, up to these.
+#: A lane's page in memory. There may be ten thousands of lanes of tenants, keys and workers: the
+#: first page of such a one has few tasks, and each further one twice as many, up to these.
+FIRST_PAGE_TASKS = 4
 PAGE_TASKS = 64
 PAGE_BYTES = 64 * 1024
 #: Places of tasks that came (again) and are not read yet.
@@ -56,12 +57,28 @@ class LaneBacklog:
         self._machine = machine
         self._front: list[int] = []  # places that are waited at and not read, a heap
         self._page: deque[Waiting] = deque()
-        self._page_tasks = 1
+        one_of_many = lane.tenant or lane.gates or lane.worker
+        self._page_tasks = FIRST_PAGE_TASKS if one_of_many else PAGE_TASKS
+        #: Places to be passed over when they are read: Assigns of their tasks are on the way.
+        self._taken: set[int] = set()
         self._passed = machine.state.seq if first is None else first - 1
         self._more = first is not None  # the table may have places above _passed
 
+    def queued(self, places: Sequence[int]) -> None:
+        """Tasks wait at these places, one behind the other, for the first time."""
+        if places[0] > self._passed:
+            self._more = True
+        else:
+            for place in places:
+                self.came(place)
+
+    def pass_over(self, places: Iterable[int]) -> None:
+        """Tasks that wait at these were taken, unless `came` says that they wait still."""
+        self._taken.update(places)
+
     def came(self, place: int) -> None:
         """A task waits at this place (again)."""
+        self._taken.discard(place)
         if place > self._passed:
             if self._more:
                 return
@@ -116,13 +133,22 @@ class LaneBacklog:
         front, page = self._front, self._page
         while front and len(places) < PAGE_TASKS and (not page or front[0] < page[0].place):
             places.append(heappop(front))
-        page.extendleft(reversed(self._machine.at_places(self._number, places)))
+        tasks = self._machine.at_places(self._number, places)
+        page.extendleft(reversed(self._untaken(tasks)))
 
     def _read_page(self) -> None:
-        tasks = self._machine.in_lane(self._number, self._passed, self._page_tasks, PAGE_BYTES)
-        self._page_tasks = min(2 * self._page_tasks, PAGE_TASKS)
-        self._page.extend(tasks)
+        most = self._page_tasks
+        tasks = self._machine.in_lane(self._number, self._passed, most, PAGE_BYTES)
+        self._page_tasks = min(2 * most, PAGE_TASKS)
         if tasks:
             self._passed = tasks[-1].place
-        else:
-            self._more = False
+        if len(tasks) < most:  # unless it is as many bytes as a page has
+            self._more = sum([len(task.payload) for task in tasks]) >= PAGE_BYTES
+        self._page.extend(self._untaken(tasks))
+
+    def _untaken(self, tasks: list[Waiting]) -> list[Waiting]:
+        if not self._taken:
+            return tasks
+        found = [task for task in tasks if task.place not in self._taken]
+        self._taken.difference_update([task.place for task in tasks])
+        return found

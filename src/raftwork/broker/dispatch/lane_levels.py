@@ -90,6 +90,10 @@ class LaneLevels:
                 found.append(first)
         return min(found)[1] if found else None
 
+    def next_place(self, priority: int) -> int:
+        """Where the next one of this priority stands, at the least, besides `first`: not fair."""
+        return self._levels[priority].oldest.next_place
+
     def took(self, lane: Lane) -> None:
         """A task of this lane of a fair queue was taken."""
         tenants = self._levels[lane.priority].tenants

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+#: Later than any place.
+NEVER = 2**63
 #: Entries of a heap that do not count any more, beside as many as there are that do: beyond, it is
 #: made anew.
 STALE_MAX = 64
@@ -52,6 +54,11 @@ class ByPlace:
                 self._place[lane] = now
                 heapreplace(heap, (now, lane))
         return None
+
+    @property
+    def next_place(self) -> int:
+        """A place before which no task waits but in the lane that `first` returned last."""
+        return min([place for place, _ in self._heap[1:3]], default=NEVER)
 
 
 class ByTenant:

@@ -13,14 +13,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftwork.broker.dispatch.queue_backlog import PATIENCE, QueueBacklog
-from raftwork.broker.machine.lanes import Lane
-from raftwork.features.effects import Requeued
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from raftwork.broker.dispatch.gate_room import GateRoom, Waiter
-    from raftwork.broker.dispatch.queue_backlog import InFlight
+    from raftwork.broker.dispatch.in_flight import InFlight
     from raftwork.broker.machine import Machine
     from raftwork.broker.workers.worker import Worker
 
@@ -71,9 +69,9 @@ class PinnedBacklogs:
 
     # ---- what comes and goes --------------------------------------------------------------------
 
-    def requeued(self, effect: Requeued, lane: Lane) -> None:
-        """A task waits (again) in a lane of one worker."""
-        self._get(effect.queue, lane.worker).backlog.requeued(effect)
+    def backlog(self, queue: str, worker: str) -> QueueBacklog:
+        """Of what waits in this queue for one worker."""
+        return self._get(queue, worker).backlog
 
     def ended(self, queue: str, seqs: Collection[int]) -> None:
         """These tasks wait no more."""

@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,9 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from raftwork.broker.dispatch.gate_room import GateRoom
+    from raftwork.broker.dispatch.in_flight import InFlight
     from raftwork.broker.machine import Machine, Waiting
     from raftwork.broker.placement.eligibility import PlacementRule
-    from raftwork.features.effects import Queued, Replaced
+    from raftwork.features.effects import Queued, QueuedInLane, Replaced
     from raftwork.features.limit_settings import GateName
 
 #: Of so many tasks one is that which waits longest, unless the queue has another setting.
@@ -48,40 +48,6 @@ MOVES_MAX = 1_000
 ORDINARY = 0
 #: What stands for that lane.
 USUAL = Lane(0, PRIORITY_USUAL, "", "")
-
-
-class InFlight:
-    """How many tasks of each tenant of a fair queue are handed out and have not ended."""
-
-    def __init__(self) -> None:
-        self._whose: dict[int, tuple[str, str]] = {}  # queue and tenant, by task
-        self._counts: dict[str, Counter[str]] = {}
-
-    def of(self, queue: str, machine: Machine) -> Counter[str]:
-        """By tenant. Kept up to date; the first time read from what runs."""
-        counts = self._counts.get(queue)
-        if counts is None:
-            counts = self._counts[queue] = Counter()
-            for seq, tenant in machine.tenants_running(queue):
-                self.began(queue, tenant, seq)
-        return counts
-
-    def began(self, queue: str, tenant: str, seq: int) -> None:
-        """A task was handed out."""
-        if seq not in self._whose:
-            self._whose[seq] = (queue, tenant)
-            self._counts[queue][tenant] += 1
-
-    def ended(self, seq: int) -> tuple[str, str] | None:
-        """It is in flight no more; returns whose it was, if that is known."""
-        whose = self._whose.pop(seq, None) if self._whose else None
-        if whose is not None:
-            queue, tenant = whose
-            counts = self._counts[queue]
-            counts[tenant] -= 1
-            if not counts[tenant]:
-                del counts[tenant]
-        return whose
 
 
 class QueueBacklog:
@@ -157,6 +123,21 @@ class QueueBacklog:
         backlog.came(place)
         self._list(number, backlog.lane, place)
 
+    def queued_in_lane(self, effect: QueuedInLane, lane: Lane, but: Collection[int]) -> None:
+        """Tasks wait in this lane for the first time; `but` these are on their way to workers."""
+        number, tasks = effect.lane, effect.tasks
+        if not self._ended.isdisjoint([seq for seq, _ in tasks]):  # some were moved in time
+            self._forget_ended()
+        first = tasks[0][1]
+        backlog = self._lanes.get(number)
+        if backlog is None:
+            backlog = self.add(number, lane, first)
+        else:
+            backlog.queued([place for _, place in tasks])
+            self._list(number, lane, first)
+        if but:
+            backlog.pass_over([place for seq, place in tasks if seq in but])
+
     def replaced(self, effect: Replaced) -> None:
         """A task has other arguments than were read."""
         self._ordinary.replaced(effect)  # and of all lanes what was skipped
@@ -212,7 +193,11 @@ class QueueBacklog:
         if self._is_plain:
             return self._ordinary.take(count, size, safe=safe)
         taken: list[Waiting] = []
-        while len(taken) < count and size > 0 and (lane := self._next()) is not None:
+        while len(taken) < count and size > 0:
+            patient = self._is_patient
+            lane = self._next()
+            if lane is None:
+                break
             task, gates = self._head(lane), self._gates(lane)
             assert task is not None, "a lane without tasks was chosen"
             if safe and (needs_free_slot(task) or any(map(self._room.is_paced, gates))):
@@ -220,6 +205,31 @@ class QueueBacklog:
             self._pop(lane, task, gates)
             size -= len(task.payload)
             taken.append(task)
+            if not (gates or patient or self._settings.fair):
+                more = self._following(lane, count - len(taken), size, safe=safe)
+                size -= sum([len(task.payload) for task in more])
+                taken += more
+        return taken
+
+    def _following(self, lane: int, count: int, size: int, *, safe: bool) -> list[Waiting]:
+        """Take what comes next in a lane without gates, up to where another one may have its turn.
+
+        To ask for each task whose turn it is would cost more than all else that a leader does for
+        it.
+        """
+        backlog = self._ordinary if lane == ORDINARY else self._lanes[lane]
+        until = self._open.next_place(self._kind(lane).priority)
+        if self._open.several and (patience := self._patience):
+            count = min(count, -(self._turn + 1) % patience)
+        taken: list[Waiting] = []
+        while len(taken) < count and size > 0:
+            task = backlog.head()
+            if task is None or (task.place or task.seq) > until or (safe and needs_free_slot(task)):
+                break
+            backlog.pop()
+            size -= len(task.payload)
+            taken.append(task)
+        self._turn += len(taken)
         return taken
 
     @property
@@ -296,10 +306,13 @@ class QueueBacklog:
     def _is_patient(self) -> bool:
         if not self._open.several:
             return False
-        patience = self._settings.patience
-        if patience is None:
-            patience = PATIENCE
+        patience = self._patience
         return patience > 0 and self._turn % patience == patience - 1
+
+    @property
+    def _patience(self) -> int:
+        patience = self._settings.patience
+        return PATIENCE if patience is None else patience
 
     def _head(self, lane: int) -> Waiting | None:
         if lane == ORDINARY:
@@ -334,7 +347,8 @@ class QueueBacklog:
         """What a task of this lane passes through."""
         if lane == ORDINARY:
             return self._own_gates
-        return self._lanes[lane].gates + self._own_gates
+        gates = self._lanes[lane].gates
+        return gates + self._own_gates if self._own_gates else gates
 
     def _stands(self, lane: int) -> bool:
         """Whether a gate of its own lets nothing in now: the lane stands there from now on."""

@@ -32,6 +32,8 @@ class LeaderClock:
     def at(self, now: int) -> int:
         """Leader time then; not before the last comparison."""
         elapsed = now - self._since
+        if not self._sign:
+            return self._base + elapsed
         return self._base + elapsed + self._sign * (min(elapsed, self._span) // _SLEW)
 
     def when(self, time: int) -> int:

@@ -47,6 +47,7 @@ from raftwork.features.effects import (
     LimitChanged,
     NotAssigned,
     Queued,
+    QueuedInLane,
     QueueResumed,
     Replaced,
     Requeued,
@@ -72,6 +73,8 @@ if TYPE_CHECKING:
 
 #: A batch is closed at so many bytes of payload, so that one entry never holds up the log.
 BATCH_BYTES = 1024 * 1024
+#: Later than any leader time.
+_NEVER = 2**62
 
 
 class Proposal(NamedTuple):
@@ -122,9 +125,8 @@ class Leadership:
         wall clocks, which is `time` at first.
         """
         self.epoch = epoch
-        self._machine, self._level = machine, machine.level
-        self._settings = machine.settings
-        self._core = core
+        self._machine, self._ledger, self._level = machine, machine.state, machine.level
+        self._core, self._settings = core, machine.settings
         self._clock = LeaderClock(max(machine.time, time), now)
         self._wall = wall or self._clock.at
         self._tell, self._attempts = tell, attempts
@@ -138,6 +140,7 @@ class Leadership:
         self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
         self._chores = [feature.chore(view) for feature in FEATURES if feature.chore is not None]
+        self._chores_at = machine.time  # leader time: see `_do_chores`
         first = (command for feature in FEATURES for command in feature.begins(view))
         self._pending = [Proposal(encode_command(command)) for command in first]
         #: Whether it deals with clients and workers.
@@ -159,17 +162,18 @@ class Leadership:
 
     def time(self, now: int) -> int:
         """Leader time at `now` on the monotonic clock; never behind what was applied."""
-        return min(max(self._machine.time, self._clock.at(now)), TIME_MAX)
+        applied, time = self._ledger.time, self._clock.at(now)
+        if applied <= time <= TIME_MAX:
+            return time
+        return min(max(applied, time), TIME_MAX)
 
     def _next_plan(self) -> int:
         at = self.workers.wake_at
         if (opening := self._dispatcher.wake_at) is not None:
             at = min(at, self._clock.when(opening))
         # What cannot be proposed now must not spin.
-        if not self._pending:
-            for chore in self._chores:
-                if (wake_at := chore.wake_at) is not None:
-                    at = min(at, self._clock.when(wake_at))
+        if not self._pending and self._chores_at != _NEVER:
+            at = min(at, self._clock.when(self._chores_at))
         # Whatever is on its way wakes what is due.
         if self._proposed or self._pending:
             return at
@@ -195,7 +199,8 @@ class Leadership:
         grant: Grant | None = None,
     ) -> None:
         """A client's request, which came in a frame of `size` bytes, under a key of that grant."""
-        self._look(now)
+        if now != self._looked_at:
+            self._look(now)
         changes = self.processor.changes
         before = changes[-1] if changes else None
         self.processor.request(routing, request, size, grant)
@@ -211,10 +216,8 @@ class Leadership:
 
     def _look(self, now: int) -> int:
         """Bring what features see up to date; returns leader time."""
-        view = self.processor.view
-        if now != self._looked_at:
-            self._looked_at = now
-            view.time, view.all_heard = self.time(now), now >= self.workers.all_heard_at
+        view, self._looked_at = self.processor.view, now
+        view.time, view.all_heard = self.time(now), now >= self.workers.all_heard_at
         return view.time
 
     # ---- proposing ----------------------------------------------------------------------------
@@ -229,9 +232,9 @@ class Leadership:
             return
         if due:
             self._pass_time(now)
-        time = self._look(now)
+        time = self.processor.view.time if now == self._looked_at else self._look(now)
         self._gather(time, now, due=due)
-        refused = self.processor.read_barrier.asking and not self._ask_barrier(now)
+        refused = bool(self.processor.read_barrier.asking) and not self._ask_barrier(now)
         if self._pending:
             self._propose(time, now)
         self.wake_at = self._next_plan()
@@ -240,7 +243,7 @@ class Leadership:
             or bool(self._pending)
             or self._dispatcher.needs_plan
             or self.processor.polls_each_turn
-            or self.workers.congested
+            or bool(self.workers.congested)
         )
 
     def _pass_time(self, now: int) -> None:
@@ -256,32 +259,42 @@ class Leadership:
         if self.processor.polls:
             self.leaves = True
             self.processor.poll(now)
-        if not self._pending:  # the log takes something
+        if time >= self._chores_at and not self._pending:  # the log takes something
             self._do_chores(time)
         # While the log takes nothing, changes stay in the processor, where their bytes are counted.
-        if self.processor.changes and sum(map(_size, self._pending)) < BATCH_BYTES:
+        if self.processor.changes and (
+            not self._pending or sum(map(_size, self._pending)) < BATCH_BYTES
+        ):
             self._take_changes()
         if self.workers.has_commands:
             for command in (*self.workers.notes(), *self.workers.commands()):
                 self._pending.append(Proposal(encode_command(command)))
-        if self.processor.has_audit:
+        if self.processor.noted:
             for note in self.processor.audit():
                 self._pending.append(Proposal(encode_command(note)))
         if due or self._dispatcher.needs_plan:
             self._dispatcher.pass_time(time)
-        if self._dispatcher.needs_plan:
+        if self._dispatcher.needs_plan and (self.workers.congested or not self._dispatcher.rests()):
             for assign in self._dispatcher.plan(self.workers.available()):
                 self._pending.append(Proposal(encode_command(assign)))
         if due and self._waits_for_time(time):
             self._pending.append(Proposal(encode_command(Tick())))
 
     def _do_chores(self, time: int) -> None:
+        """Have those done that are due, and find out when the next one is.
+
+        Only what they do themselves, and an entry that is applied, changes that.
+        """
+        self._chores_at = _NEVER
         for chore in self._chores:
-            if (wake_at := chore.wake_at) is None or wake_at > time:
-                continue
-            self._pending += (Proposal(encode_command(each)) for each in chore.commands())
-            for trouble in chore.troubles():
-                self._tell(ChoreFailed(trouble))
+            wake_at = chore.wake_at
+            if wake_at is not None and wake_at <= time:
+                self._pending += (Proposal(encode_command(each)) for each in chore.commands())
+                for trouble in chore.troubles():
+                    self._tell(ChoreFailed(trouble))
+                wake_at = chore.wake_at
+            if wake_at is not None and wake_at < self._chores_at:
+                self._chores_at = wake_at
 
     def _waits_for_time(self, time: int) -> bool:
         """Whether something is due, and no entry is on its way whose time would do."""
@@ -309,7 +322,9 @@ class Leadership:
     def _propose(self, time: int, now: int) -> None:
         waiting, self._pending = self._pending, []
         done = 0
-        for part in split_by_size(waiting, _size, BATCH_BYTES):
+        # Mostly it is one.
+        parts = split_by_size(waiting, _size, BATCH_BYTES) if len(waiting) > 1 else (waiting,)
+        for part in parts:
             data = join_batch(time, [proposal.data for proposal in part])
             try:
                 position = self._core.propose(data, now)
@@ -343,6 +358,7 @@ class Leadership:
     def applied(self, at: Position, applied: Applied) -> None:
         """An entry of this cluster's log took effect here."""
         self._stirred = self.leaves = True
+        self._chores_at = self.processor.view.time
         proposed = self._proposed.pop(at, None)
         if proposed is not None:
             for wanted, reply in zip(proposed, applied.replies, strict=True):
@@ -350,11 +366,12 @@ class Leadership:
                     self.processor.applied(wanted, reply)
         for effect in applied.effects:
             self._act(effect)
-        if self._machine.level != self._level:
-            self._level = self._machine.level
+        ledger = self._ledger
+        if ledger.level != self._level:
+            self._level = ledger.level
             self._tell(LevelRaised(self._level))
-        if self._machine.settings is not self._settings:
-            self._configure(self._machine.settings)
+        if ledger.settings is not self._settings:
+            self._configure(ledger.settings)
 
     def _configure(self, settings: ClusterSettings) -> None:
         """The cluster's settings are these from now on."""
@@ -388,7 +405,7 @@ class Leadership:
                 self.workers.closed(effect.token)
                 self._dispatcher.closed(effect.seq)
                 self._dispatcher.needs_plan = True
-            case Requeued() | Withdrawn() | Replaced():
+            case QueuedInLane() | Requeued() | Withdrawn() | Replaced():
                 self._dispatcher.moved(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)

@@ -137,9 +137,8 @@ def encode_batch(time: int, batch: Iterable[Command]) -> bytes:
     return join_batch(time, [encode_command(command) for command in batch])
 
 
-def encode_command(command: Command) -> bytes:
-    """One command, as `join_batch` takes it."""
-    return pack(commands.plain(command))
+#: One command, as `join_batch` takes it.
+encode_command = commands.encode
 
 
 def join_batch(time: int, encoded: Sequence[bytes]) -> bytes:

@@ -132,7 +132,9 @@ class Gates:
         gate = self._gates.get(name)
         if gate is None:
             gate = self._gates[name] = Gate()
-            row = self._db.execute(_READ, name).fetchone()
+            # Most limits have no rate, and none of their gates ever has a row.
+            has_rows = self._rows_of.get(name[0], 0) > 0
+            row = self._db.execute(_READ, name).fetchone() if has_rows else None
             if row is not None:
                 gate.tat, gate.last, gate.before, gate.shut_until, gate.timer = row
                 gate.stored = True

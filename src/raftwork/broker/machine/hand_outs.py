@@ -11,21 +11,17 @@ from typing import Any
 
 from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.state import Ledger, Queue, Running
+from raftwork.features.lifecycle import Hooks
 from raftwork.features.limit_settings import gates_named
 from raftwork.features.number_ranges import is_range
-from raftwork.features.task_row import LANED
-from raftwork.features.waiting import Place, places, unwait
+from raftwork.features.waiting import Place, unwait
 from raftwork.wire import maker
 
-_running = maker(Running)
-_RANGE = ByLevel(
-    """SELECT seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
-    FROM task WHERE seq BETWEEN ? AND ? AND phase = 0 ORDER BY seq"""
-)
-_LISTED = ByLevel(
-    """SELECT seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
-    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = 0"""
-)
+_running, _place = maker(Running), maker(Place)
+_ROW = """SELECT seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags},
+    {lane}, {place}, task.key, {gates} FROM """
+_RANGE = ByLevel(f"{_ROW} task WHERE seq BETWEEN ? AND ? AND phase = 0 ORDER BY seq")
+_LISTED = ByLevel(f"{_ROW} json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = 0")
 
 
 def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
@@ -33,34 +29,34 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
 
     Also returns the others. Nothing of a paused queue is given.
     """
-    rows = _rows(ledger, seqs)
-    special = [row[0] for row in rows if row[-1] & LANED]
-    stands = {at.seq: at for at in places(ledger, special)} if special else {}
     runs: list[Running] = []
     ordinary: defaultdict[int, list[int]] = defaultdict(list)
     laned: list[Place] = []
-    for seq, id_, number, attempt, failures, losses, size, spec, flags in rows:
+    for row in _rows(ledger, seqs):
+        seq, id_, number, attempt, failures, losses, size, spec, flags, lane, place, key, gates = (
+            row
+        )
         if seq in ledger.running_seqs:
             continue
-        queue, at = ledger.numbered[number], stands.get(seq) if flags else None
-        if (flags or queue.paused_until or queue.quota is not None) and not _may_run(
-            ledger, queue, seq, flags, at
+        queue, hooks = ledger.numbered[number], ledger.hooks(flags) if flags else None
+        if (hooks or queue.paused_until or queue.quota is not None) and not _may_run(
+            ledger, queue, seq, hooks, gates
         ):
             continue
         ledger.token = token = ledger.token + 1
-        name, lane = queue.name, at.lane if at is not None else 0
+        name = queue.name
         run = _running(
             (token, seq, id_, name, worker, spec, attempt + 1, failures, losses, size, flags, lane)
         )
         ledger.begin(run, queue)
         runs.append(run)
-        if flags:
-            ledger.begins(run)
-        if at is not None and lane:
-            laned.append(at)
+        for begins in hooks.begins if hooks else ():
+            begins(ledger, run)
+        if lane:
+            laned.append(_place((number, seq, flags, lane, place or seq, key, gates)))
         else:
             ordinary[number].append(seq)
-    ledger.journal.assigned(runs)
+    ledger.journal.assigned(runs, ledger.time)
     unwait(ledger, ordinary, laned)
     return runs, _others(seqs, runs) if len(runs) < len(seqs) else []
 
@@ -84,11 +80,11 @@ def _others(seqs: Sequence[int], runs: Sequence[Running]) -> list[int]:
     return others
 
 
-def _may_run(ledger: Ledger, queue: Queue, seq: int, flags: int, at: Place | None) -> bool:
+def _may_run(ledger: Ledger, queue: Queue, seq: int, hooks: Hooks | None, named: str) -> bool:
     """Whether it may be handed out now; if so, it counts at its gates, under the next token."""
-    if queue.paused_until or (flags and not ledger.may_start(seq, flags)):
+    if queue.paused_until or (hooks and not all(each(ledger, seq) for each in hooks.may_start)):
         return False
-    gates = gates_named(at.gates) if at is not None else ()
+    gates = gates_named(named) if named else ()
     return not (gates or queue.quota is not None) or ledger.gates.enter(
         gates, queue, ledger, ledger.token + 1
     )

@@ -44,12 +44,21 @@ class Lanes:
         self._numbers: dict[Lane, int] = {}
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[int, int] = {}
-        self._changed: set[int] = set()  # written in the order of their numbers
+        #: What `flush` is to write, in the order of the numbers.
+        self.changed: set[int] = set()
 
     def enter(
-        self, queue: int, priority: int, tenant: str, gates: str, worker: str = "", *, number: int
+        self,
+        queue: int,
+        priority: int,
+        tenant: str,
+        gates: str,
+        worker: str = "",
+        *,
+        number: int,
+        tasks: int = 1,
     ) -> int:
-        """One more unfinished task is of this lane. Its number: the one given if it is new."""
+        """So many more unfinished tasks are of this lane. Its number: that given if it is new."""
         lane = Lane(queue, priority, tenant, gates, worker)
         known = self._numbers.get(lane)
         if known is None:
@@ -60,24 +69,24 @@ class Lanes:
                 row = (number, 0)
             known = row[0]
             self._keep(known, lane, row[1])
-        self._tasks[known] += 1
-        self._changed.add(known)
+        self._tasks[known] += tasks
+        self.changed.add(known)
         return known
 
-    def leave(self, number: int) -> None:
-        """One of its tasks has its outcome."""
+    def leave(self, number: int, tasks: int = 1) -> None:
+        """So many of its tasks have their outcomes."""
         lane = self.read(number)
         assert lane is not None, "a task is of no lane"
-        self._tasks[number] -= 1
+        self._tasks[number] -= tasks
         if self._tasks[number]:
-            self._changed.add(number)
+            self.changed.add(number)
             return
         # At once: where transactions begin and end is each replica's business, and one that still
         # had the row would give the next task of this lane another number than the others.
         self._db.execute(_DROP, (number,))
         self.count -= 1
         del self._numbers[lane], self._lanes[number], self._tasks[number]
-        self._changed.discard(number)
+        self.changed.discard(number)
 
     def knows(self, queue: int, priority: int, tenant: str, gates: str, worker: str = "") -> bool:
         """Whether there is such a lane."""
@@ -95,11 +104,9 @@ class Lanes:
 
     def flush(self) -> None:
         """Write what changed since the last time."""
-        if not self._changed:
-            return
-        counts = [(self._tasks[number], number) for number in sorted(self._changed)]
+        counts = [(self._tasks[number], number) for number in sorted(self.changed)]
         self._db.executemany(_COUNT, counts)
-        self._changed = set()
+        self.changed = set()
         if len(self._lanes) > _KEPT_MAX:
             self._numbers, self._lanes, self._tasks = {}, {}, {}
 

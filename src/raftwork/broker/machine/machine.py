@@ -33,7 +33,7 @@ from raftwork.broker.machine.entry_versions import of_newer_release, read_entry
 from raftwork.broker.machine.gates import Gates
 from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.queries import Standing, Waiting
-from raftwork.broker.machine.retention import sweep, trim
+from raftwork.broker.machine.retention import share, sweep, trim
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage
 from raftwork.features import dead_letters, flow_nodes
@@ -45,6 +45,7 @@ from raftwork.features.limit_settings import Quota
 from raftwork.features.queue_settings import NOTHING_SET, QueueSettings
 from raftwork.messages import About, Code, QueueStatus, Result, State
 from raftwork.release import LEVELS, Levels
+from raftwork.wire import maker
 
 
 def _nothing(_ledger: Ledger, _command: Tick, _effects: list[Effect]) -> None:
@@ -71,6 +72,7 @@ _APPLY = {
 
 
 _DONE = Done()
+_applied = maker(Applied)
 
 
 class Machine:
@@ -106,7 +108,7 @@ class Machine:
         time, batch = read_entry(ledger, data)
         ledger.time = max(ledger.time, time)
         effects: list[Effect] = []
-        sweep(ledger, effects)
+        sweep(ledger, effects, share(ledger, len(data)))
         replies = [self._carry_out(command, effects) for command in batch]
         self._go_on(effects)
         trim(ledger)
@@ -114,7 +116,7 @@ class Machine:
         ledger.run_times.clear()
         if freed := ledger.gates.freed():
             effects.append(GatesFreed(freed))
-        return Applied(replies, effects)
+        return _applied((replies, effects))
 
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
         try:
@@ -169,7 +171,7 @@ class Machine:
     def due(self) -> int | None:
         """The earliest machine time at which a Tick would do something."""
         ledger = self._ledger
-        due = min(ledger.next_retry, ledger.next_expiry, ledger.next_timer)
+        due = min(ledger.next_retry, ledger.next_start, ledger.next_expiry, ledger.next_timer)
         return None if due == NEVER else due
 
     def lookup(self, ids: Sequence[str]) -> list[Result]:

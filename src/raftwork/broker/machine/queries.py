@@ -14,7 +14,7 @@ from raftwork.features.checkpoints import checkpoint_of
 from raftwork.features.flow_nodes import flows_of, inputs
 from raftwork.features.history import trace_of
 from raftwork.features.schedule_rows import tick_of
-from raftwork.features.tags import tags_of
+from raftwork.features.tags import tags_of_each
 from raftwork.features.task_row import (
     BLOCKED,
     CHECKPOINTED,
@@ -223,7 +223,7 @@ def in_lane(ledger: Ledger, lane: int, after: int, limit: int, limit_bytes: int)
 def at_places(ledger: Ledger, lane: int, places: Sequence[int]) -> list[Waiting]:
     """The tasks that wait at these places of a lane, in order."""
     rows = ledger.db.execute(_AT_PLACES, (dumps(list(places)), lane))
-    return [Waiting(*row) for row in rows]
+    return [_waiting(row) for row in rows]
 
 
 def lanes(ledger: Ledger, queue: str) -> list[tuple[int, Lane, int]]:
@@ -276,11 +276,13 @@ def about(ledger: Ledger, tasks: Sequence[Waiting]) -> dict[int, About]:
     flows = flows_of(ledger, linked) if linked else {}
     fed = [task.seq for task in tasks if task.flags & FED]
     values = inputs(ledger, fed) if fed else {}
+    tagged = [task.seq for task in tasks if task.flags & TAGGED]
+    tags_by = tags_of_each(ledger, tagged) if tagged else {}
     found: dict[int, About] = {}
     for seq, _, _, _, _, _, key, flags, _, _ in tasks:
         if not key and not flags & _ABOUT:
             continue
-        tags = tags_of(ledger, seq) if flags & TAGGED else []
+        tags = tags_by.get(seq, [])
         checkpoint = checkpoint_of(ledger, seq) if flags & CHECKPOINTED else None
         tick = tick_of(ledger, seq) if flags & TICKED else 0
         trace = trace_of(ledger, seq) if flags & TRACED else b""

@@ -1,21 +1,28 @@
 """What time alone does: due retries wait again, old results are dropped, tombstones after them.
 
-One batch does a bounded part of it. What is left stays due, so the next batch goes on.
+One entry does a bounded part of it (`share`). What is left stays due, so the next entry goes on.
 """
 
-from itertools import groupby
-from operator import itemgetter
+from collections import Counter
+from itertools import count, groupby
+from operator import attrgetter, itemgetter
 
+from raftwork.broker.machine.level_two import LEVEL
 from raftwork.broker.machine.state import NEVER, Ledger
 from raftwork.features import dead_letters
 from raftwork.features.effects import Effect
 from raftwork.features.history import forget_attempts
 from raftwork.features.task_row import DELAYED, FINISHED, PENDING, SCHEDULED, TOMBSTONE
-from raftwork.features.waiting import give_places, wait
+from raftwork.features.waiting import Place, wait, wait_first
+from raftwork.wire import maker
 
 _DUE = """SELECT seq, queue, length(body), %s, failures + losses FROM task
     WHERE phase = ? AND due <= ? ORDER BY due, seq LIMIT ?"""
-_WAKE = "UPDATE task SET phase = ?, due = NULL WHERE seq = ?"
+# What starts is read once, with all that is asked for then.
+_STARTING = """SELECT queue, seq, flags, lane, key, gates FROM task
+    WHERE phase = ? AND due <= ? ORDER BY due, seq LIMIT ?"""
+_AGAIN = "UPDATE task SET phase = ?, due = NULL WHERE seq = ?"
+_FIRST = "UPDATE task SET phase = ?, due = NULL, place = ? WHERE seq = ?"
 _BURY = "UPDATE task SET phase = ?, due = ?, body = x'' WHERE seq = ?"
 
 _TIMERS = "SELECT due, kind, ref FROM timer WHERE due <= ? ORDER BY due, kind, ref LIMIT ?"
@@ -26,16 +33,34 @@ _FIRED = "DELETE FROM timer WHERE due = ? AND kind = ? AND ref = ? RETURNING ref
 Due = tuple[int, int, int, int, int]
 
 
-def sweep(ledger: Ledger, effects: list[Effect]) -> None:
-    """Do what became due by the machine's time."""
-    limit = ledger.settings.sweep
+_place, _queue = maker(Place), attrgetter("queue")
+
+#: Of each kind of work that time alone brings an entry does so much, however small it is, and so
+#: much more for its bytes: that is more than one for each task that comes in, or ends.
+SHARE_LEAST = 100
+SHARE_BYTES = 16
+
+
+def share(ledger: Ledger, entry_bytes: int) -> int:
+    """How much of each kind of work that time alone brings is done with an entry of such a size.
+
+    Whoever waits for a small entry does not wait for much else: it may be one enqueue of many, one
+    after the other, while a million tasks are due.
+    """
+    most = ledger.settings.sweep
+    if ledger.level < LEVEL:
+        return most
+    return min(most, SHARE_LEAST + entry_bytes // SHARE_BYTES)
+
+
+def sweep(ledger: Ledger, effects: list[Effect], limit: int) -> None:
+    """Do what became due by the machine's time, so much of each kind."""
     if ledger.next_retry <= ledger.time:
-        _wake(ledger, _due(ledger, DELAYED, ledger.time, limit), effects)
-        scheduled = _due(ledger, SCHEDULED, ledger.time, limit)
-        _count_as_queued(ledger, scheduled)
-        give_places(ledger, [(seq, flags) for seq, _, _, flags, _ in scheduled])
-        _wake(ledger, scheduled, effects)
+        _retry(ledger, _due(ledger, DELAYED, ledger.time, limit), effects)
         ledger.find_next_retry()
+    if ledger.next_start <= ledger.time:
+        _start(ledger, limit, effects)
+        ledger.find_next_start()
     if ledger.next_timer <= ledger.time:
         _fire(ledger, limit, effects)
         ledger.find_next_timer()
@@ -65,18 +90,31 @@ def _due(ledger: Ledger, phase: int, time: int, limit: int) -> list[Due]:
     return list(ledger.db.execute(_DUE % ledger.flags_column, (phase, time, limit)))
 
 
-def _wake(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
-    """Tasks whose next attempt, or first one, is due wait (again)."""
-    ledger.db.executemany(_WAKE, [(PENDING, seq) for seq, *_ in tasks])
+def _retry(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
+    """Tasks whose next attempt is due wait again, where they stood."""
+    ledger.db.executemany(_AGAIN, [(PENDING, seq) for seq, *_ in tasks])
     for waiting in wait(ledger, [(queue, seq, flags) for seq, queue, _, flags, _ in tasks]):
         effects += waiting
 
 
-def _count_as_queued(ledger: Ledger, tasks: list[Due]) -> None:
-    for _, number, *_ in tasks:
+def _start(ledger: Ledger, limit: int, effects: list[Effect]) -> None:
+    """Tasks whose first attempt is due wait for it, in their lanes, behind all that are enqueued.
+
+    A place is taken once: loss, release and retry keep it.
+    """
+    due = ledger.db.execute(_STARTING, (SCHEDULED, ledger.time, limit))
+    places = count(ledger.seq + 1)
+    tasks = [
+        _place((queue, seq, flags, lane, place, key, gates))
+        for (queue, seq, flags, lane, key, gates), place in zip(due, places, strict=False)
+    ]
+    ledger.seq += len(tasks)
+    for number, many in Counter(map(_queue, tasks)).items():
         queue = ledger.touch(ledger.numbered[number].name)
-        queue.scheduled -= 1
-        queue.queued += 1
+        queue.scheduled -= many
+        queue.queued += many
+    ledger.db.executemany(_FIRST, [(PENDING, at.place, at.seq) for at in tasks])
+    effects += wait_first(ledger, tasks)
 
 
 def _fire(ledger: Ledger, limit: int, effects: list[Effect]) -> None:

@@ -153,7 +153,8 @@ class Ledger:
         #: The capabilities that take part in the lives of tasks that are not ordinary ones.
         self.lifecycles = tuple(lifecycles)
         self.enters = entering(self.lifecycles)
-        self._hooks = lru_cache(maxsize=256)(partial(Hooks.of, self.lifecycles))
+        #: What is to be called for tasks with these flags.
+        self.hooks = lru_cache(maxsize=256)(partial(Hooks.of, self.lifecycles))
         self.timers = {each.kind: each for each in timers}
         check_version(db)
         cluster: tuple[int, str] = db.execute("SELECT level, release FROM cluster").get
@@ -173,7 +174,7 @@ class Ledger:
         #: Unique keys that are taken.
         self.keys = self._count_keys()
         self.checkpoint_bytes = self._checkpoint_bytes()
-        self.journal = Journal()
+        self.journal = Journal(self.time)
         self.schedules = Schedules(db, self.journal, there=self.level >= level_two.LEVEL)
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
@@ -200,8 +201,9 @@ class Ledger:
         self._ended: list[int] = []  # these of them are to be deleted
 
     def _find_all_next(self) -> None:
-        self.next_retry = self.next_expiry = self.next_timer = NEVER
+        self.next_retry = self.next_start = self.next_expiry = self.next_timer = NEVER
         self.find_next_retry()
+        self.find_next_start()
         self.find_next_timer()
         self.find_next_expiry()
 
@@ -218,8 +220,12 @@ class Ledger:
     # ---- what is due ----------------------------------------------------------------------------
 
     def find_next_retry(self) -> None:
-        """Set `next_retry` from the table: when a delayed or scheduled task waits."""
-        self.next_retry = min(self._earliest(DELAYED), self._earliest(SCHEDULED))
+        """Set `next_retry` from the table: when a delayed task waits again."""
+        self.next_retry = self._earliest(DELAYED)
+
+    def find_next_start(self) -> None:
+        """Set `next_start` from the table: when a scheduled task waits for the first time."""
+        self.next_start = self._earliest(SCHEDULED)
 
     def find_next_timer(self) -> None:
         """Set `next_timer` from the table."""
@@ -297,26 +303,17 @@ class Ledger:
         What is held for them goes: for all of them before anything is made of one's outcome, as
         what ends together with a task neither waits for it any more nor comes after it.
         """
-        for seq, flags in tasks:
-            for ended in self._hooks(flags).ended:
+        hooked = [(seq, flags, self.hooks(flags)) for seq, flags in tasks]
+        for seq, flags, hooks in hooked:
+            for ended in hooks.ended:
                 ended(self, seq, flags)
-        for seq, flags in tasks:
-            for settled in self._hooks(flags).settled:
+        for seq, _, hooks in hooked:
+            for settled in hooks.settled:
                 settled(self, seq, state, effects)
-
-    def begins(self, run: Running) -> None:
-        """A task that is not an ordinary one is handed out."""
-        for begins in self._hooks(run.flags).begins:
-            begins(self, run)
-
-    def may_start(self, seq: int, flags: int) -> bool:
-        """Whether a task that is not an ordinary one may be handed out now."""
-        asked = self._hooks(flags).may_start
-        return not asked or all(may_start(self, seq) for may_start in asked)
 
     def attempt_ended(self, seq: int, flags: int, *, began: bool) -> None:
         """A task that is not an ordinary one will wait again."""
-        for attempt_ended in self._hooks(flags).attempt_ended:
+        for attempt_ended in self.hooks(flags).attempt_ended:
             attempt_ended(self, seq, began)
 
     def buried(self, tasks: Iterable[tuple[int, int]]) -> None:
@@ -416,7 +413,7 @@ class Ledger:
             run = Running(token, seq, task, queue.name, worker, spec, 1, 0, 0, len(payload))
             self.begin(run, queue)
             runs.append(run)
-        self.journal.assigned(runs)
+        self.journal.assigned(runs, self.time)
         return [
             (run.token, run.seq, task, payload)
             for run, (task, payload) in zip(runs, tasks, strict=True)
@@ -460,7 +457,8 @@ class Ledger:
             begun = [self.running[token] for token in new if token in self.running]
             self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, begun))
             self._token_written = self.token
-        self.lanes.flush()
+        if self.lanes.changed:
+            self.lanes.flush()
         self.gates.flush()
         if self._touched:
             two = self.level >= level_two.LEVEL

@@ -152,6 +152,7 @@ class Transport:
         self._waiting = 0  # bytes in all of them
         self._lost: list[bytes] = []
         self._poller, self._anyone = SocketPoller(), True
+        self.late = self._poller.late  # what has something for `from_peers`, after patience
         self._sent = False  # on the ROUTER, since the last poll
         if admission is not None:
             self._keys = Credentials(
@@ -183,7 +184,7 @@ class Transport:
         self._monitoring = SocketPoller()
         for monitor in self._monitors.values():
             self._monitoring.register(monitor)
-        for each in (self._router, *self._dealers.values(), *self._monitors.values()):
+        for each in (self._router, *self._monitors.values()):
             self.watch(each)
         for name, at in peers.items():
             self._dialler.dial(name, at, now)
@@ -219,16 +220,18 @@ class Transport:
         dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX)
         _notice_silence(dealer)
+        self._poller.register(dealer, late=True)
         return dealer
 
     def watch(self, readable: zmq.Socket[bytes] | int) -> None:
         """Have `poll` return when there is something to read here, too."""
         self._poller.register(readable)
 
-    def poll(self, timeout: int, *, anyone: bool) -> list[object]:
+    def poll(self, timeout: int, *, anyone: bool, patience: int = 0) -> list[object]:
         """Wait (ms) for something to read. With `anyone`, also for `from_anyone`.
 
-        Not for long while a frame waits for a connection to take it.
+        Not for long while a frame waits for a connection to take it. With `patience`, at most for
+        so long, and frames of other brokers are told only if nothing else came.
         """
         if self._outboxes:
             timeout = min(timeout, CONGESTED_MS)
@@ -238,7 +241,7 @@ class Transport:
         if self._sent:
             self._sent = False
             self._poller.used(self._router)
-        ready = self._poller.poll(timeout)
+        ready = self._poller.poll(timeout, patience=patience)
         if self._disconnects.monitor in ready:
             self._some_closed = True
         if self._keys is not None:

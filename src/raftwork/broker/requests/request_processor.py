@@ -26,6 +26,7 @@ from raftwork.features.effects import Done, Rejected
 from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
 from raftwork.messages import Code, Refused
 from raftwork.messages.bounds import lists, objections
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -128,6 +129,9 @@ class Wanted(NamedTuple):
         return self.change.command(view)
 
 
+_open, _wanted = maker(OpenRequest), maker(Wanted)
+
+
 class _Reading(NamedTuple):
     open: OpenRequest
     slices: Slices
@@ -145,7 +149,7 @@ class RequestProcessor:
         self.changes: list[Wanted] = []
         self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
         self._turn = 0
-        self._audit: list[NoteAudit] = []
+        self.noted: list[NoteAudit] = []  # for `audit`
         self._open: set[Key] = set()
         #: Of these, those of sessions that are gone.
         self._left: set[Key] = set()
@@ -186,10 +190,10 @@ class RequestProcessor:
                     request = self._confine(routing, request, grant)
                 charged = self._charge(service.rule, request, size, grant)
             tally = self._tallies[service.feature.about]
-            self._take(OpenRequest(key, request, service.rule, tally, cost, grant, who, charged))
+            self._take(_open((key, request, service.rule, tally, cost, grant, who, charged)))
         except REFUSALS as error:
             if who:
-                self._audit.append(noted(who, request, str(error)))
+                self.noted.append(noted(who, request, str(error)))
             self._refuse(routing, number, Code(error.code), str(error))
 
     def _charge(self, rule: Rule, request: Frame, size: int, grant: Grant) -> int:
@@ -219,7 +223,7 @@ class RequestProcessor:
                     self._early.append(asked)
                     return
                 change = rule.check(self.view, asked.request)
-                if isinstance(change, Done):
+                if type(change) is Done:
                     self._note(asked)
                     self._frames.append((asked.key[0], self._answer(rule, asked, change)))
                     return
@@ -227,7 +231,7 @@ class RequestProcessor:
                 if rule.grows is not None and self.view.disk.shortage:
                     raise QueueFull(self.view.disk.shortage)
                 self._hold(asked)
-                self.changes.append(Wanted(asked, change))
+                self.changes.append(_wanted((asked, change)))
             case Read():
                 self._hold(asked)
                 self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))
@@ -285,18 +289,13 @@ class RequestProcessor:
 
     def _note(self, asked: OpenRequest, outcome: str = DONE) -> None:
         if asked.who:
-            self._audit.append(noted(asked.who, asked.request, outcome))
-
-    @property
-    def has_audit(self) -> bool:
-        """Whether `audit` has something."""
-        return bool(self._audit)
+            self.noted.append(noted(asked.who, asked.request, outcome))
 
     def audit(self) -> list[NoteAudit]:
         """What goes into the log of what admins did, drained."""
-        if not self._audit:
+        if not self.noted:
             return []
-        out, self._audit = self._audit, []
+        out, self.noted = self.noted, []
         return out if self.view.machine.level >= 2 else []
 
     # ---- changes ------------------------------------------------------------------------------
@@ -320,7 +319,8 @@ class RequestProcessor:
         if type(reply) is Done:
             if asked.grant is not None and rule.made is not None:
                 self._rates.give_back(asked.grant, asked.charged - rule.made(reply))
-            self._note(asked)
+            if asked.who:
+                self._note(asked)
             self._end(asked, self._answer(rule, asked, reply))
         else:
             assert isinstance(reply, Rejected)

@@ -83,7 +83,8 @@ class Generation:
         except BaseException:
             self.connection.close()
             raise
-        self._touched = False
+        #: `meta` was changed: it has to be written even if no table was.
+        self.touched = False
         # Of `give_back`: the last turn it has seen; whether it is done until the next one, and in
         # the midst of it; and whether this database was made so that it can.
         self._seen = -1
@@ -114,7 +115,8 @@ class Generation:
         self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self.connection.set_busy_timeout(0)
         self._promised.raise_to(self.meta.turn)
-        self._full = True
+        #: Whether a commit reaches the disk before it returns.
+        self.synced = True
 
     def _load(self) -> None:
         self.meta = read_meta(self.connection)
@@ -128,37 +130,28 @@ class Generation:
 
     def begin(self, *, sync: bool) -> None:
         """Open a transaction; with `sync` its commit reaches the disk before it returns."""
-        if sync != self._full:
+        if sync != self.synced:
             set_synchronous(self.connection, full=sync)
-            self._full = sync
+            self.synced = sync
         self.connection.execute("BEGIN")
-
-    def touch(self) -> None:
-        """`meta` was changed: it has to be written even if no table was."""
-        self._touched = True
 
     def commit(self) -> None:
         """Commit. If something was written, `meta` goes with it, under the number of a new turn."""
         connection, meta = self.connection, self.meta
-        wrote = self._touched or connection.txn_state("main") == apsw.SQLITE_TXN_WRITE
+        wrote = self.touched or connection.txn_state("main") == apsw.SQLITE_TXN_WRITE
         if wrote:
             meta.turn += 1
             meta.write(connection)
         connection.execute("COMMIT")
-        self._touched = False
-        if wrote and self._full:
+        self.touched = False
+        if wrote and self.synced:
             self._promised.raise_to(meta.turn)
-
-    @property
-    def synced(self) -> bool:
-        """Whether the last commit reached the disk before it returned."""
-        return self._full
 
     def rollback(self) -> None:
         """Forget the open transaction, if there is one."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
-        self._touched = False
+        self.touched = False
         self._load()
 
     @property
@@ -221,7 +214,7 @@ class Generation:
     def _promise_all(self) -> None:
         if self._promised.turn < self.meta.turn:
             self.begin(sync=True)
-            self.touch()
+            self.touched = True
             self.commit()
 
     def _truncate(self) -> None:

@@ -20,6 +20,7 @@ from raftwork.broker.store.meta import Meta
 from raftwork.broker.store.options import StoreOptions
 from raftwork.consensus.core import Entry, Kind, Position
 from raftwork.errors import StoreDamaged
+from raftwork.wire import maker
 
 _INSERT: Final = "INSERT INTO store_log VALUES (?, ?, ?, ?, ?)"
 _AFTER: Final = "SELECT * FROM store_log WHERE (epoch, seq) > (?, ?) ORDER BY epoch, seq"
@@ -47,6 +48,9 @@ class Segment(NamedTuple):
     last: Position
     entries: int
     size: int  # bytes of data
+
+
+_segment = maker(Segment)
 
 
 class StoredLog:
@@ -81,7 +85,7 @@ class StoredLog:
         if not self._epochs or at.epoch > self._epochs[-1].epoch:
             self._epochs.append(at)
         _, entries, total = self._open
-        self._open = Segment(at, entries + 1, total + size)
+        self._open = _segment((at, entries + 1, total + size))
         options = self._options
         if entries + 1 >= options.segment_entries or total + size >= options.segment_bytes:
             self._segments.append(self._open)

@@ -194,7 +194,7 @@ class Store:
         assert to >= self._live.meta.applied, f"rewind to {to}, below what is applied"
         with self.guard:
             self._live.log.rewind(to)
-            self._live.touch()
+            self._live.touched = True
 
     def append(self, entries: tuple[Entry, ...]) -> None:
         """Add entries behind the last one, in order."""
@@ -207,17 +207,17 @@ class Store:
     def save_state(self, state: bytes) -> None:
         """Replace the core's hard state."""
         self._live.meta.state = state
-        self._live.touch()
+        self._live.touched = True
 
     def save_applied(self, at: Position) -> None:
         """Everything up to `at` is applied by this transaction."""
         self._live.meta.applied = at
-        self._live.touch()
+        self._live.touched = True
 
     def save_roster(self, roster: Roster) -> None:
         """Replace the roster."""
         self._live.meta.roster = encode_roster(roster)
-        self._live.touch()
+        self._live.touched = True
 
     def commit(self) -> None:
         """Commit the transaction; it is durable on return if it was begun with `sync`."""

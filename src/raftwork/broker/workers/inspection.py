@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from raftwork.broker.workers.attribution import Attribution
+    from raftwork.broker.workers.live_logs import LiveLogs
     from raftwork.broker.workers.task_notes import TaskNotes
     from raftwork.broker.workers.worker import Assignment, Worker
     from raftwork.features.progress import Said
@@ -71,6 +72,11 @@ class Inspection:
         """Of the worker of this incarnation; empty if this leader has not heard of it."""
         worker = self._workers.get(incarnation)
         return "" if worker is None else worker.name
+
+    @property
+    def logs(self) -> LiveLogs:
+        """What running tasks log, where somebody follows them."""
+        return self._notes.logs
 
     def progress(self, id_: str) -> Said | None:
         """How far the task of this id is by its own word, if it runs."""

@@ -28,10 +28,11 @@ from raftwork.broker.workers.load import find_weights
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
 from raftwork.broker.workers.task_notes import TaskNotes
-from raftwork.broker.workers.worker import NEVER, Assignment, Worker
+from raftwork.broker.workers.worker import ACK_WAITS_BYTES, NEVER, Assignment, Worker
 from raftwork.features.checkpoints import KeepCheckpoint
 from raftwork.features.effects import CheckpointDecided
 from raftwork.features.progress import TellProgress
+from raftwork.features.task_log import TellLog
 from raftwork.messages import (
     Code,
     Goodbye,
@@ -96,7 +97,7 @@ class WorkerRegistry:
             tell, self._attribution.reason, machine.current, attempts=attempts
         )
         self._reports = Reports(machine, self._attribution, self._worker_events, rng)
-        self._notes = TaskNotes(machine, epoch)
+        self._notes = TaskNotes(machine, epoch, self._holder)
         self.inspection = Inspection(
             *(self._workers, self._holder, self._attribution, self._notes), lambda: self._beaten
         )
@@ -106,7 +107,8 @@ class WorkerRegistry:
         self.settings = machine.settings
         #: From when on every worker had the time to say hello.
         self.all_heard_at = now + ALL_HEARD_MS
-        self._full: list[Worker] = []  # passed over because their connections take no more
+        #: Those that were passed over because their connections take no more.
+        self.congested: list[Worker] = []
         self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
         self._give_up_at = NEVER  # of those without a connection, the first
@@ -125,10 +127,10 @@ class WorkerRegistry:
     def available(self) -> list[Worker]:
         """The workers that can be given tasks now and whose connections take more."""
         takers: list[Worker] = []
-        self._full = []
+        self.congested = []
         for worker in self._workers.values():
             if worker.available:
-                (takers if self._is_writable(worker) else self._full).append(worker)
+                (takers if self._is_writable(worker) else self.congested).append(worker)
         return takers
 
     def _is_writable(self, worker: Worker) -> bool:
@@ -201,6 +203,8 @@ class WorkerRegistry:
             return False
         worker.window, worker.draining = min(beat.window, 1024), beat.draining
         worker.load_estimate.update(beat, now)
+        if worker.acks and worker.draining:
+            self._dirty[worker.incarnation] = worker
         return True
 
     def report(self, routing: bytes, report: Report, now: int, time: int) -> bool:
@@ -209,10 +213,11 @@ class WorkerRegistry:
         if worker is None:
             return False
         worker.window = min(report.window, 1024)
+        waiting = len(worker.acks)
         self._reports.take(worker, report, now, time)
         if report.waits:
             self._deadlocks.take(worker, report.waits)
-        if worker.acks or worker.hopeless:
+        if len(worker.acks) > waiting or worker.hopeless:
             self._dirty[worker.incarnation] = worker
         return True
 
@@ -225,7 +230,7 @@ class WorkerRegistry:
 
     #: What workers send within their sessions.
     FRAMES: ClassVar[tuple[type[ToBroker], ...]] = (
-        *(Report, Heartbeat, Goodbye, KeepCheckpoint, TellProgress),
+        *(Report, Heartbeat, Goodbye, KeepCheckpoint, TellProgress, TellLog),
     )
 
     def receive(self, routing: bytes, frame: ToBroker, now: int, time: int) -> bool:
@@ -237,7 +242,7 @@ class WorkerRegistry:
                 return self.heartbeat(routing, frame, now)
             case Goodbye():
                 return self.goodbye(routing, frame.session, now, lost=frame.lost)
-            case KeepCheckpoint() | TellProgress():
+            case KeepCheckpoint() | TellProgress() | TellLog():
                 worker = self._session(routing, frame.session, now)
                 if worker is not None:
                     self._notes.take(worker, frame, time)
@@ -335,10 +340,14 @@ class WorkerRegistry:
     def settled(self, effect: Settled) -> None:
         """A task has its outcome."""
         self._attribution.settled(effect, self._holder.get(effect.token))
-        self.closed(effect.token)
+        self.closed(effect.token, waits=len(effect.data) <= ACK_WAITS_BYTES)
 
-    def closed(self, token: int) -> None:
-        """The token is over, whatever its end: acknowledge the report, or stop the code."""
+    def closed(self, token: int, *, waits: bool = False) -> None:
+        """The token is over, whatever its end: acknowledge the report, or stop the code.
+
+        An acknowledgement that `waits` leaves with the next task or beat: by itself it would wake
+        the worker once more, and all that hangs on it is what the worker remembers.
+        """
         worker = self._holder.pop(token, None)
         if worker is None:
             return
@@ -346,6 +355,8 @@ class WorkerRegistry:
         assignment = worker.assignments.pop(token)
         if assignment.done:
             worker.acks.append(token)
+            if waits and not worker.hurries:
+                return
         else:
             worker.ends(assignment)
             worker.stops.append(token)
@@ -358,7 +369,7 @@ class WorkerRegistry:
 
         Whether a worker may now be given what it could not before.
         """
-        needs_plan = any(map(self._is_writable, self._full))
+        needs_plan = any(map(self._is_writable, self.congested))
         if now >= self.wake_at:
             self._beaten = now
             for worker in list(self._workers.values()):
@@ -381,11 +392,6 @@ class WorkerRegistry:
             for worker in self._workers.values():
                 self._reports.expire(worker, now, time)
         return needs_plan
-
-    @property
-    def congested(self) -> bool:
-        """Whether workers were passed over because their connections take no more."""
-        return bool(self._full)
 
     @property
     def wake_at(self) -> int:

@@ -1,9 +1,10 @@
-"""What running tasks say of themselves: progress, which is kept here, and checkpoints. Sans-IO."""
+"""What running tasks say of themselves: progress and checkpoints, and what they log. Sans-IO."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from raftwork.broker.workers.live_logs import LiveLogs
 from raftwork.features.checkpoints import (
     CHECKPOINT_BYTES_MAX,
     CheckpointAnswered,
@@ -13,8 +14,11 @@ from raftwork.features.checkpoints import (
 )
 from raftwork.features.progress import TEXT_BYTES_MAX, Said, TellProgress
 from raftwork.features.task_batch import LEVEL_OPTIONS
+from raftwork.features.task_log import TellLog
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.commands import Command
     from raftwork.broker.workers.worker import Worker
@@ -26,8 +30,10 @@ if TYPE_CHECKING:
 class TaskNotes:
     """Of the tasks that run under this leadership; bounded by their number."""
 
-    def __init__(self, machine: Machine, epoch: int) -> None:
+    def __init__(self, machine: Machine, epoch: int, holder: Mapping[int, Worker]) -> None:
+        """`holder` is who has the task under each token."""
         self._machine = machine
+        self.logs = LiveLogs(machine, epoch, holder)
         self._epoch = epoch
         #: What to propose; drained by `commands`.
         self.wanted: list[Command] = []
@@ -37,9 +43,13 @@ class TaskNotes:
         #: By token: the number of its last checkpoint that was proposed, and what became of it.
         self._checkpoints: dict[int, tuple[int, Verdict | None]] = {}
 
-    def take(self, worker: Worker, frame: KeepCheckpoint | TellProgress, time: int) -> None:
+    def take(
+        self, worker: Worker, frame: KeepCheckpoint | TellProgress | TellLog, time: int
+    ) -> None:
         """What a worker sends of its tasks; `time` is leader time."""
-        if isinstance(frame, TellProgress):
+        if isinstance(frame, TellLog):
+            self.logs.take(worker, frame, time)
+        elif isinstance(frame, TellProgress):
             self._tell(worker, frame.told, time)
         elif (verdict := self._keep(worker, frame)) is not None:
             self._answer(worker, frame.token, frame.number, verdict)
@@ -99,5 +109,5 @@ class TaskNotes:
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:
         """What to send, drained."""
-        out, self._frames = self._frames, []
+        out, self._frames = self._frames + self.logs.frames(), []
         return out

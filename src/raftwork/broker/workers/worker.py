@@ -36,6 +36,11 @@ PUSH_BYTES = 1024 * 1024
 SLOTS_MAX = 10_000
 #: Later than any time, ms.
 NEVER = 2**62
+#: Acknowledgements wait for a frame that leaves anyway while there are no more than so many, each
+#: of an outcome of so many bytes at most: a worker keeps those, and takes nothing new when it has
+#: 8 MiB of them.
+ACKS_MAX = 64
+ACK_WAITS_BYTES = 16 * 1024
 #: Tasks of a worker that hold no slot while they wait for others, at most.
 PARKED_MAX = 1_000
 
@@ -164,6 +169,11 @@ class Worker:
         self.busy -= 1
 
     @property
+    def hurries(self) -> bool:
+        """Whether its acknowledgements leave at once: there are many, or it waits to end."""
+        return len(self.acks) > ACKS_MAX or self.draining or self.leaving
+
+    @property
     def give_up_at(self) -> int:
         """When it will be lost if it has no connection, ms; NEVER if it has one."""
         return self.deadline + 1 if self.routing is None and self.lost is None else NEVER
@@ -269,21 +279,24 @@ class Worker:
         if self.stops:
             yield Stop(epoch, session, self.stops)
             self.stops = []
-        if self.acks:
-            yield Acknowledged(epoch, session, self.acks)
-            self.acks = []
         if self.hopeless:
             yield EndWaits(epoch, session, self.hopeless)
             self.hopeless = []
         if self.leaving and not self.draining:  # again and again, until it says so
             yield Drain(epoch, session)
-        if not writable:
+        tasks: Sequence[PushedTask] = ()
+        if writable:
+            tasks = self.push.take(read)
+            self.pushed += len(tasks)
+            for part in split_by_size(tasks, lambda t: t.size + len(t.spec), PUSH_BYTES):
+                yield Push(epoch, session, part)
+        else:
             self.push.hold()
+        if self.acks:  # nothing waits for them
+            yield Acknowledged(epoch, session, self.acks)
+            self.acks = []
+        if not writable:
             return
-        tasks = self.push.take(read)
-        self.pushed += len(tasks)
-        for part in split_by_size(tasks, lambda t: t.size + len(t.spec), PUSH_BYTES):
-            yield Push(epoch, session, part)
         if self.cancels:
             yield from self._cancel_runs(epoch)
         if self.beat_due or (silent and not tasks):

@@ -87,6 +87,7 @@ class Raft:
         #: By when what is committed is to be applied, if it is not; and whether it waits for that.
         self._apply_at: int | None = None
         self._waits = False
+        self.slice_entries = config.apply_entries
         #: When something is due next, unless anything happens before; None: to be found out.
         self._due: int | None = None
 
@@ -216,7 +217,7 @@ class Raft:
         if output.committed:
             node.applied = output.committed[-1].at.seq
             node.log.trim(node.applied)
-        if not output.promises:
+        if not (output.append or output.promises):  # most that promise anything append
             return
         if output.append:
             node.log.written(output.append[-1].at)
@@ -260,7 +261,7 @@ class Raft:
             if role.transfer is not None:
                 transfer.proceed(node, role)
             replication.flush(node, role)
-        rewind, append = node.log.take()
+        rewind, append = node.log.take() if node.log.changed else (None, ())
         committed, roster = self._take_committed()
         activated: int | None = None
         passed: tuple[int, ...] = ()
@@ -301,7 +302,10 @@ class Raft:
         """When `wake` is next needed, in milliseconds on the caller's clock."""
         if self._due is None:
             self._due = self._next_due()
-        return min(self._due, self._woken + self._watch)
+        watch = self._woken + self._watch
+        if watch < self._due:
+            return watch
+        return self._due
 
     def _next_due(self) -> int:
         node, role = self._node, self._node.role
@@ -342,8 +346,27 @@ class Raft:
     @property
     def leading(self) -> tuple[int, str | None]:
         """The epoch and the leader of `status`, at less cost: for use in every turn."""
-        node = self._node
-        return node.term, node.me.name if type(node.role) is Leader else node.leader
+        node, role = self._node, self._node.role
+        if type(role) is Follower:
+            return node.term, role.leader
+        return node.term, node.me.name if type(role) is Leader else None
+
+    @property
+    def awaits_peers(self) -> bool:
+        """See `Consensus.awaits_peers`."""
+        node, role = self._node, self._node.role
+        last = node.log.last.seq
+        if (
+            type(role) is not Leader
+            or node.commit != last
+            or role.reads
+            or role.transfer is not None
+        ):
+            return True
+        for peer in role.peers.values():
+            if peer.next <= last or peer.probing or peer.outgoing is not None:
+                return True  # what it says next decides what it is sent
+        return False
 
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""
@@ -362,7 +385,8 @@ class Raft:
         if self._waits:
             return (), None
         config = node.config
-        upto = min(node.commit, node.applying + config.apply_entries)
+        most = min(config.apply_entries, self.slice_entries)
+        upto = min(node.commit, node.applying + most)
         entries = tuple(node.log.entries(node.applying, upto, config.apply_bytes))
         node.applying = entries[-1].at.seq
         if node.applying == node.commit:

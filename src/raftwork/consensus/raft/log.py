@@ -31,6 +31,7 @@ class RaftLog:
         "_terms",
         "_trimmed",
         "base",
+        "changed",
         "durable",
         "last",
     )
@@ -55,6 +56,8 @@ class RaftLog:
         self._start = self.last.seq + 1
         self._taken = self.last.seq
         self._rewind: Position | None = None
+        #: Whether `take` has anything.
+        self.changed = False
         #: Newest index known to be on our own disk.
         self.durable = self.last.seq
 
@@ -95,6 +98,7 @@ class RaftLog:
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries behind the last one; they are unwritten until the Output that has them."""
+        self.changed = True
         end = self._ends[-1] if self._ends else self._trimmed
         for entry in entries:
             at = entry.at
@@ -121,6 +125,7 @@ class RaftLog:
         if to < self._taken:
             self._rewind = self.last
             self._taken = to
+            self.changed = True
         self.durable = min(self.durable, to)
 
     def take(self) -> tuple[Position | None, tuple[Entry, ...]]:
@@ -128,6 +133,7 @@ class RaftLog:
         rewind, self._rewind = self._rewind, None
         fresh = self._tail[self._taken + 1 - self._start :] if self._taken < self.last.seq else ()
         self._taken = self.last.seq
+        self.changed = False
         return rewind, tuple(fresh)
 
     def written(self, at: Position) -> None:
@@ -140,6 +146,8 @@ class RaftLog:
     def entries(self, after: int, upto: int, limit_bytes: int) -> Sequence[Entry]:
         """Entries after index `after` up to `upto`: at least one, else at most `limit_bytes`."""
         assert self.base.seq <= after < upto <= self.last.seq
+        if upto == after + 1 and upto >= self._start:  # as most are that leave or are applied
+            return self._tail[upto - self._start : upto + 1 - self._start]
         if after + 1 < self._start:
             stored = self._store.entries(self.position(after), limit_bytes)
             assert stored and stored[0].at.seq == after + 1, f"the store lost entry {after + 1}"

@@ -12,6 +12,10 @@ from raftwork.consensus.quorum import reached
 from raftwork.consensus.raft import snapshot
 from raftwork.consensus.raft.messages import Append, AppendReply, encode
 from raftwork.consensus.raft.state import Leader, Node, Progress
+from raftwork.wire import maker
+
+# Of these each entry takes one or more.
+_message, _append = maker(Message), maker(Append)
 
 # ---- the leader's side -------------------------------------------------------------------------
 
@@ -35,7 +39,7 @@ class Appends(dict[tuple[int, int], tuple[bytes, int, int]]):
             tuple(node.log.entries(after, upto, node.config.append_bytes)) if upto > after else ()
         )
         last = entries[-1].at.seq if entries else after
-        body = encode(Append(node.term, prev, node.commit, self._round, entries))
+        body = encode(_append((node.term, prev, node.commit, self._round, entries)))
         made = self[range_] = (body, last, len(body))
         return made
 
@@ -59,7 +63,7 @@ def flush(node: Node, leader: Leader) -> None:
             known = peer.next - 1
         if peer.beat:
             peer.beat = False
-            node.out.send.append(Message(name, appends[known, known][0]))
+            node.out.send.append(_message((name, appends[known, known][0])))
 
 
 def _pipeline(node: Node, name: str, peer: Progress, appends: Appends) -> None:
@@ -70,7 +74,7 @@ def _pipeline(node: Node, name: str, peer: Progress, appends: Appends) -> None:
         and peer.inflight_bytes < config.window_bytes
     ):
         body, upto, size = appends[peer.next - 1, last]
-        node.out.send.append(Message(name, body))
+        node.out.send.append(_message((name, body)))
         peer.inflight.append((upto, size))
         peer.inflight_bytes += size
         peer.next = upto + 1
@@ -128,14 +132,16 @@ def on_late_ack(node: Node, src: Peer, reply: AppendReply) -> bool:
 def _matched(peer: Progress, at: int) -> None:
     """Its log is ours up to there."""
     peer.match = at
-    peer.next = max(peer.next, at + 1)
+    if peer.next <= at:
+        peer.next = at + 1
     while peer.inflight and peer.inflight[0][0] <= at:
         peer.inflight_bytes -= peer.inflight.popleft()[1]
 
 
 def on_reply(node: Node, leader: Leader, name: str, peer: Progress, reply: AppendReply) -> None:
     """A follower's answer: what it holds, or where its log departs from ours."""
-    peer.round = max(peer.round, reply.round)
+    if peer.round < reply.round:
+        peer.round = reply.round
     if not reply.ok:
         _refused(node, peer, reply)
         return
@@ -214,7 +220,7 @@ def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
 
 def on_append(node: Node, src: Peer, message: Append) -> None:
     """Follow the leader's log (§5.3) and answer once that is durable."""
-    if node.installing:
+    if node.incoming is not None and node.installing:
         # The log is about to be replaced; the leader is alive all the same.
         at, ok, hint = node.commit, True, ORIGIN
     else:

@@ -28,9 +28,13 @@ from raftwork.consensus.raft.transitions import TRANSITIONS, Event, State
 from raftwork.consensus.replica_events import Cause, LeadershipEnded, ReplicaEvent
 from raftwork.consensus.snapshot_transfer import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.net.backoff import Pause
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from random import Random
+
+
+_entry, _position = maker(Entry), maker(Position)
 
 
 @dataclass(slots=True)
@@ -329,7 +333,7 @@ class Node:
 
     def append(self, kind: Kind, data: bytes) -> Position:
         """The leader's own append."""
-        entry = Entry(Position(self.term, self.log.last.seq + 1), kind, data)
+        entry = _entry((_position((self.term, self.log.last.seq + 1)), kind, data))
         self.extend([entry])
         return entry.at
 

@@ -81,6 +81,7 @@ class Zab:
         #: By when what is committed is to be applied, if it is not; and whether it waits for that.
         self._apply_at: int | None = None
         self._waits = False
+        self.slice_entries = config.apply_entries
         #: When something is due next, unless anything happens before; None: to be found out.
         self._due: int | None = None
 
@@ -365,6 +366,22 @@ class Zab:
         """The epoch and the leader of `status`, at less cost: for use in every turn."""
         return self._node.hard.accepted, self._node.leader
 
+    @property
+    def awaits_peers(self) -> bool:
+        """See `Consensus.awaits_peers`."""
+        node, role = self._node, self._node.role
+        last = node.log.last
+        if (
+            type(role) is not Leader
+            or not node.active
+            or node.commit != last
+            or role.reads
+            or role.transfer is not None
+        ):
+            return True
+        # What such a one says next decides what it is sent.
+        return any(link.sent < last or link.current != role.epoch for link in role.links.values())
+
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""
         node = self._node
@@ -378,7 +395,7 @@ class Zab:
             return (), None
         config = node.config
         found = node.log.entries(node.applying, node.commit, config.apply_bytes)
-        entries = tuple(found[: config.apply_entries])
+        entries = tuple(found[: min(config.apply_entries, self.slice_entries)])
         node.applying = entries[-1].at
         if node.applying == node.commit:
             self._apply_at = None

@@ -3,8 +3,9 @@ of several was done."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from raftwork.client.cancelling import GRACE_S
 from raftwork.client.documents import schedule_document
@@ -46,6 +47,27 @@ def resume_queue(sight: Sight, asked: Asked) -> object:
     return {"resumed": asked.text("queue")}
 
 
+def set_queue(sight: Sight, asked: Asked) -> object:
+    """Change what is given of a queue's settings, and clear what `unset` names."""
+    changes: dict[str, Any] = {
+        "concurrency": asked.whole("concurrency"),
+        "max_length": asked.whole("max_length"),
+        "rate": asked.text("rate") or None,
+        "balancer": asked.text("balancer") or None,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    for name in asked.texts("unset"):
+        if name not in changes or name in given:
+            free = ", ".join(changes.keys() - given.keys())
+            raise ValueError(f"unset: {name!r:.80} is none of {free}")
+        given[name] = None
+    if not given:
+        raise ValueError(f"give at least one of {', '.join(changes)}, unset")
+    queue = sight.app.queue(asked.text("queue"))
+    queue.set(**given)
+    return asdict(queue.settings())
+
+
 def purge_queue(sight: Sight, asked: Asked) -> object:
     """Drop all that waits in a queue; with `preview` say what that would be."""
     name = asked.text("queue")
@@ -85,17 +107,15 @@ def trigger_schedule(sight: Sight, asked: Asked) -> object:
 
 def update_schedule(sight: Sight, asked: Asked) -> object:
     """Override what is given; refused if it was changed since the version `etag`."""
-    given: ScheduleFields = {}
-    for name in ("cron", "tz", "overlap", "catchup"):
-        if asked.text(name):
-            given[name] = asked.text(name)
+    words = ("cron", "tz", "overlap", "catchup")
+    given: dict[str, object] = {name: asked.text(name) for name in words if asked.text(name)}
     every = asked.number("every")
     if every is not None:
         given["every"] = every
     if not given:
         raise ValueError("give at least one of cron, every, tz, overlap, catchup")
-    etag = asked.text("etag") or None
-    return schedule_document(sight.app.schedules.update(asked.text("id"), etag=etag, **given))
+    etag, fields = asked.text("etag") or None, cast("ScheduleFields", given)
+    return schedule_document(sight.app.schedules.update(asked.text("id"), etag=etag, **fields))
 
 
 def reset_schedule(sight: Sight, asked: Asked) -> object:

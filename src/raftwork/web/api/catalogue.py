@@ -8,10 +8,12 @@ from raftwork.durations import DURATION_MAX_S
 from raftwork.web.access import Role
 from raftwork.web.api import acting, dead, looking, marks, places, running
 from raftwork.web.api.endpoint import Endpoint, Field
+from raftwork.web.api.task_log import task_log
 from raftwork.web.stream.subscription import stream
 
 _LIMIT: Final = Field("limit", "how many at most", int, least=1, most=looking.TASKS_MAX)
 _BEFORE: Final = Field("before", "the `before` of the page before", int, least=1)
+_AFTER: Final = Field("after", "the `after` of the answer before")
 _ID: Final = Field("id", "an id", required=True)
 _QUEUE: Final = Field("queue", "the name of a queue", required=True)
 _NAME: Final = Field("name", "its name", required=True)
@@ -62,6 +64,11 @@ ENDPOINTS: Final = (
     ),
     # An id may be `..`, or have slashes: a browser would make another path of it.
     Endpoint("GET", "/task", _V, "One task, and why it waits.", looking.task, (_ID, _CONTENTS)),
+    Endpoint("GET", "/log", _V, "What a task logs.", task_log, (_ID, _AFTER), shared_s=0),
+    Endpoint(
+        *("GET", "/tasks/{id:path}/log", _V, "The same, by its path.", task_log, (_ID, _AFTER)),
+        shared_s=0,
+    ),
     Endpoint(
         *("GET", "/tasks/{id:path}", _V, "The same, by its path.", looking.task),
         (_ID, _CONTENTS),
@@ -116,6 +123,16 @@ ENDPOINTS: Final = (
         "POST", "/queues/pause", _O, "Pause a queue.", acting.pause_queue, (_QUEUE, _SECONDS)
     ),
     Endpoint("POST", "/queues/resume", _O, "Resume a queue.", acting.resume_queue, (_QUEUE,)),
+    Endpoint(
+        *("POST", "/queues/set", _A, "Change a queue's settings.", acting.set_queue),
+        (
+            *(_QUEUE, Field("concurrency", "so many of its tasks may run", int)),
+            Field("rate", "so many in a time, as 100/m"),
+            Field("max_length", "so many may wait", int),
+            Field("balancer", "the name of a load balancer"),
+            Field("unset", "settings to clear, by name", list),
+        ),
+    ),
     Endpoint(
         *("POST", "/queues/purge", _A, "Drop all that waits.", acting.purge_queue),
         (_QUEUE, Field("preview", "say what it would drop, and drop nothing", bool)),

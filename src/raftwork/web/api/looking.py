@@ -300,6 +300,7 @@ def me(sight: Sight, asked: Asked) -> object:
         "role": asked.visitor.role.word,
         "payloads": asked.payloads,
         "leader_can_be_asked": sight.own_app is not None,
+        "log_link": sight.log_link or None,
     }
 
 

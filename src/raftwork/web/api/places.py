@@ -52,6 +52,6 @@ def _placement(sight: Sight, queue: str) -> dict[str, object]:
     return {
         "queue": queue,
         "balancer": told.balancer or None,
-        "next": told.workers[told.next].name if told.next >= 0 else None,
+        "next": told.workers[0].name if told.next else None,
         "workers": [each._asdict() for each in told.workers],
     }

@@ -24,6 +24,8 @@ class Sight:
     watch: Watch
     #: None: nothing but what brokers say of themselves can be asked for.
     own_app: App | None
+    #: Where logs are kept for long, with {task_id} in it; empty: nowhere.
+    log_link: str = ""
     timeline: Timeline = field(default_factory=Timeline)
 
     @property

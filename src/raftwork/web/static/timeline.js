@@ -11,13 +11,15 @@ const FOOT = 18;
 const LANES_MAX = 120;
 const NAMES_SHOWN = 8;
 
-// A colour for each name, the same in every browser, and none that is near to red.
-function colour(name) {
-  let sum = 0x811c9dc5; // FNV-1a, and mixed: names that are alike get others
-  for (const letter of name) sum = Math.imul(sum ^ letter.codePointAt(0), 0x01000193) >>> 0;
-  sum = Math.imul(sum ^ (sum >>> 15), 0x2c1b3c6d) >>> 0;
-  sum = (sum ^ (sum >>> 13)) >>> 0;
-  return `hsl(${40 + (sum % 291)} 45% ${42 + ((sum >>> 16) % 3) * 10}%)`;
+// A colour for each name, far from those before it and none near to red; kept while the page is open.
+const COLOURS_MAX = 1_000;
+const colours = new Map();
+
+function give(names) {
+  if (colours.size > COLOURS_MAX) colours.clear();
+  for (const name of [...names].sort()) {
+    if (!colours.has(name)) colours.set(name, `hsl(${Math.round(40 + ((colours.size * 0.618034) % 1) * 290)} 45% ${46 + (colours.size % 3) * 7}%)`);
+  }
 }
 
 class Timeline extends HTMLElement {
@@ -107,7 +109,7 @@ class Timeline extends HTMLElement {
         if (bar.lane >= LANES_MAX) continue;
         const left = Math.max(0, x(bar.began));
         const box = { ...bar, x: left, y: top + HEAD + bar.lane * LANE, width: Math.max(1.5, x(bar.ended) - left), ms: bar.ended - bar.began };
-        pen.fillStyle = bar.outcome === "failed" ? alarm : bar.outcome === "lost" ? lost : colour(bar.name);
+        pen.fillStyle = bar.outcome === "failed" ? alarm : bar.outcome === "lost" ? lost : colours.get(bar.name);
         pen.globalAlpha = bar.outcome === "running" ? 0.55 : bar.outcome === "cancelled" ? 0.3 : 1;
         pen.fillRect(box.x, box.y, box.width, LANE - 2);
         this.#drawn.push(box);
@@ -155,9 +157,10 @@ export function timeline(told, at, tasks, open) {
   const bars = ended.concat(tasks.map((one) => ({ began: now - one.age * 1000, ended: now, worker: one.worker, name: one.name, outcome: "running", id: one.id })));
   const names = new Map();
   for (const bar of bars) names.set(bar.name, (names.get(bar.name) || 0) + 1);
+  give(names.keys());
   const most = [...names].sort((a, b) => b[1] - a[1]).slice(0, NAMES_SHOWN);
   const words = `Timeline of the last minute: ${ended.length} attempts ended and ${tasks.length} run; the table below has what runs`;
   return html`<figure class="chart"><raftwork-timeline role="img" aria-label=${words} .given=${{ now, bars, open }}></raftwork-timeline>
     <figcaption class="quiet">${most.map(([name]) => html`<span class="named"><svg viewBox="0 0 10 10" aria-hidden="true"><rect width="10" height="10" rx="2"
-      fill=${colour(name)}></rect></svg>${name}</span>`)}<span>red: failed, hatched: lost, pale: runs</span></figcaption></figure>`;
+      fill=${colours.get(name)}></rect></svg>${name}</span>`)}<span>red: failed, hatched: lost, pale: runs</span></figcaption></figure>`;
 }

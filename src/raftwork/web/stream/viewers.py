@@ -201,9 +201,8 @@ class _Viewer:
 
     async def _older(self) -> Batch:
         wanted = self._asked.wanted
-        asked = ReadEvents(
-            *(0, Begin.AFTER, *(self._at or START), PAGE, 0),
-            *(sorted(wanted.kinds), wanted.queue, wanted.name, wanted.id),
+        asked = ReadEvents(0, Begin.AFTER, *(self._at or START), PAGE, 0)._replace(
+            kinds=sorted(wanted.kinds), queue=wanted.queue, name=wanted.name, id=wanted.id
         )
         try:
             page = await run_in_threadpool(self._streams.older, asked)

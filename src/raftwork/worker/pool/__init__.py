@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from raftwork.features.checkpoints import Verdict
 from raftwork.messages import Hopeless, PushedTask, Wait
 from raftwork.worker.runner import Ended
+from raftwork.worker.task_lines import NewLines, Read
 from raftwork.worker.task_notes import Asked, Said
 
 
@@ -36,6 +37,10 @@ class TaskNotes(Protocol):
 
     def answer(self, token: int, number: int, verdict: Verdict) -> None:
         """That is what became of a checkpoint."""
+        ...
+
+    def lines(self, token: int, read: Read) -> NewLines | None:
+        """See LogSource."""
         ...
 
 

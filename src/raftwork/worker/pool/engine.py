@@ -66,7 +66,7 @@ class EnginePool:
         self._lost: list[Ended] = []
         self._abandoned: set[int] = set()
         self._waker = Waker()
-        self.notes = Board(self._waker.wake)
+        self.notes = Board(self._waker.wake, logs=False)
         self._engine = self._made()
 
     @property

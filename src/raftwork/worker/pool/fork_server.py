@@ -36,8 +36,10 @@ from raftwork.standard_streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
 from raftwork.worker.blocked_tasks import run_in
 from raftwork.worker.hook_calls import start, stop_child
+from raftwork.worker.pool import output_pipes
 from raftwork.worker.pool.channel import receive, receive_with_end, send
 from raftwork.worker.pool.child_waits import ChildWaits
+from raftwork.worker.pool.output_pipes import OutputPipes
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.shared_notes import SharedNotes
 from raftwork.worker.pool.shared_slots import SharedSlots, SlotNotices
@@ -101,8 +103,11 @@ class ForkServer:
         hooks: Hooks,
         killed_notice: KilledNotice,
         notes: SharedNotes,
+        output: OutputPipes | None = None,
     ) -> None:
+        """With `output`, what the children print goes there."""
         self._control = control
+        self._output = output
         self._killed_notice = killed_notice
         self._notes = notes
         self._left = False  # the worker ends by itself
@@ -262,6 +267,8 @@ class ForkServer:
                     if other != slot:
                         end.close()
                 _settle_signals(self._hangup)
+                if self._output is not None:
+                    self._output.redirect(slot)
                 notices = SlotNotices(self._shared, slot)
                 notes = self._notes.of_child(slot, self._ends[slot])
                 runner = Runner(self._registry, self._worker, notices, notes)
@@ -269,7 +276,8 @@ class ForkServer:
                     start(self._hooks.child_start, "on_child_start")
                     send(self._ends[slot], STARTED)
                 with suppress(ConnectionError):  # the worker has left
-                    run_tasks(self._ends[slot], slot, self._shared, runner, self._recycling)
+                    settings = runner, self._recycling, self._output is not None
+                    run_tasks(self._ends[slot], slot, self._shared, *settings)
                 stop_child(self._hooks)
                 status = 0
         except HookFailed as error:
@@ -284,15 +292,27 @@ class ForkServer:
 
 
 def run_tasks(
-    end: socket.socket, slot: int, shared: SharedSlots, runner: Runner, recycling: Recycling
+    end: socket.socket,
+    slot: int,
+    shared: SharedSlots,
+    runner: Runner,
+    recycling: Recycling,
+    captured: bool = False,
 ) -> None:
-    """A child's life: take, run, answer, until it has done its part or the channel is closed."""
+    """A child's life: take, run, answer, until it has done its part or the channel is closed.
+
+    What tasks print is `captured`: it is to be known whose it is, and to be there with the outcome.
+    """
     ran = 0
     run_in(ChildWaits(end, slot, shared))
     while not recycling.due(ran) and (packet := receive(end)):
         task = decode_job(packet)
         shared.write(slot, task.token, time.monotonic_ns())
+        if captured:
+            output_pipes.begin(task.token)
         outcome, elapsed = runner.run(task)
+        if captured:
+            flush()
         # Sent before the slot is cleared: a death in between leaves an outcome, not a doubt.
         send(end, pack((*outcome, elapsed)))
         shared.clear(slot)

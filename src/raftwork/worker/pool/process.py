@@ -27,6 +27,7 @@ from raftwork.messages import Hopeless, Loss, Outcome, PushedTask, Wait
 from raftwork.standard_streams import complain, flush
 from raftwork.wire import unpack
 from raftwork.worker.pool import Running
+from raftwork.worker.pool.captured_output import OutputCapture
 from raftwork.worker.pool.channel import pair, receive, send, send_with_end
 from raftwork.worker.pool.child_waits import WAITS, decode_wait
 from raftwork.worker.pool.fork_server import (
@@ -105,10 +106,13 @@ class ProcessPool:
         hooks: Hooks | None = None,
         killed_notice: KilledNotice = lambda _running: None,
         deaths: Deaths | None = None,
+        *,
+        capture: bool = False,
     ) -> None:
         """`killed_notice` is called elsewhere if this process is killed; see fork_server.py.
 
-        `deaths` is where the ends of children are counted.
+        `deaths` is where the ends of children are counted. With `capture`, what tasks print goes
+        into the log. Raises OSError without enough files.
         """
         self._deaths = deaths or Deaths()
         self._hooks = hooks or Hooks()
@@ -126,6 +130,8 @@ class ProcessPool:
         self._to_kill: dict[int, bool] = {}  # tokens to be killed, and whether that was asked for
         self._mean = float(_AHEAD_NS)  # ns
         self._control, far = pair()
+        self._output = OutputCapture(worker, self._processes_max) if capture else None
+        self.notes.printed = self._output
         flush()
         self._fork_server = os.fork()
         if self._fork_server == 0:
@@ -134,6 +140,9 @@ class ProcessPool:
         #: File descriptors that become readable when `collect` has something; more while it runs.
         self.wakers = [self._control.fileno(), *(child.end.fileno() for child in self._children)]
         self._readable = select.poll()
+        if self._output is not None:
+            self._output.pipes.keep_readers()
+            self.wakers += self._output.pipes.readers
         for waker in self.wakers:
             self._readable.register(waker, select.POLLIN)
         self._replace()
@@ -149,7 +158,10 @@ class ProcessPool:
             os.close(null)
             ends = [child.far for child in self._children]
             settings = (registry, worker, self._recycling, self._hooks, self._killed_notice)
-            ForkServer(control, ends, self._shared, *settings, self.notes).serve()
+            pipes = None if self._output is None else self._output.pipes
+            if pipes is not None:
+                pipes.keep_writers()
+            ForkServer(control, ends, self._shared, *settings, self.notes, pipes).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
             complain(traceback.format_exc())
@@ -173,6 +185,9 @@ class ProcessPool:
         """The tasks that ended since the last call; a child that died under one is a loss."""
         # One look at all: to read where nothing is costs an exception each.
         readable = {fd for fd, _ in self._readable.poll(0)}
+        if self._output is not None:
+            self._output.forget()
+            self._read_output(self._output, readable)
         for slot, child in enumerate(self._children):
             if child.end.fileno() in readable:
                 self._read(slot, child)
@@ -253,6 +268,12 @@ class ProcessPool:
             child.end.close()
             child.far.close()
         self._control.close()
+        self._reap()
+        if self._output is not None:
+            self._read_output(self._output)
+            self._output.pipes.close()
+
+    def _reap(self) -> None:
         deadline = time.monotonic() + _REAP_S
         with suppress(ChildProcessError):  # a module that ignores SIGCHLD: the kernel reaps
             while os.waitpid(self._fork_server, os.WNOHANG) == (0, 0):
@@ -260,6 +281,8 @@ class ProcessPool:
                     os.kill(self._fork_server, signal.SIGKILL)
                     os.waitpid(self._fork_server, 0)
                     return
+                if self._output is not None:  # or what a child prints last would hold it up
+                    self._read_output(self._output)
                 time.sleep(0.002)
 
     # ---- jobs and outcomes -----------------------------------------------------------------------
@@ -283,6 +306,12 @@ class ProcessPool:
                     child.handed[task.token] = backlog.popleft()
                     room -= 1
 
+    def _read_output(self, output: OutputCapture, readable: Collection[int] | None = None) -> None:
+        """What the children printed, as far as these descriptors are readable (None: any)."""
+        for slot, child in enumerate(self._children):
+            if readable is None or output.pipes.readers[slot] in readable:
+                output.read(slot, child.handed)
+
     def _read(self, slot: int, child: _Child) -> None:
         with suppress(BlockingIOError):
             while child.handed or child.starting:  # each task has one answer
@@ -299,12 +328,14 @@ class ProcessPool:
                     self.notes.came(slot, *fields)
                     continue
                 *outcome, elapsed = fields
-                self._end(child, Outcome(*outcome), elapsed)
+                self._end(slot, child, Outcome(*outcome), elapsed)
                 self._mean += _SMOOTHING * (elapsed - self._mean)
 
-    def _end(self, child: _Child, outcome: Outcome, elapsed: int) -> None:
+    def _end(self, slot: int, child: _Child, outcome: Outcome, elapsed: int) -> None:
+        if self._output is not None:
+            outcome = self._output.ended(slot, child.handed, outcome)
         del child.handed[outcome.token]
-        self.notes.ended(outcome.token)
+        self.notes.ended(outcome.token, slot)
         self._parked -= child.parked
         child.wait = None
         child.slow, child.worked, child.failed_starts = False, True, 0
@@ -407,7 +438,8 @@ class ProcessPool:
         child.restart_at = now if done else child.started_at + pause
         for task in list(child.handed.values()):
             if entry is not None and entry.token == task.token:
-                self._end(child, lost(task.token, died.loss or Loss()), now - entry.since)
+                loss = lost(task.token, died.loss or Loss())
+                self._end(died.slot, child, loss, now - entry.since)
                 child.restart_at = now
             else:
                 waiting.insert(0, child.handed.pop(task.token))

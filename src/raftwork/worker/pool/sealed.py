@@ -23,6 +23,7 @@ from raftwork.sealed_flows import open_value, seal_graph
 from raftwork.sealing import (
     ARGUMENTS,
     CHECKPOINT,
+    LOG,
     RESULT,
     Bound,
     Codec,
@@ -31,6 +32,7 @@ from raftwork.sealing import (
 )
 from raftwork.worker.pool import Pool, Running, TaskNotes
 from raftwork.worker.runner import Ended, failure
+from raftwork.worker.task_lines import Line, NewLines, Read
 from raftwork.worker.task_notes import Asked, Said
 
 
@@ -48,6 +50,8 @@ class _Notes(NamedTuple):
     within: TaskNotes
     codec: Codec
     held: dict[int, _Held]
+    #: Those whose end was collected last.
+    ended: dict[int, _Held]
 
     def said(self) -> Sequence[Said]:
         """See TaskNotes."""
@@ -60,6 +64,17 @@ class _Notes(NamedTuple):
             for asked in self.within.asked()
             if (held := self.held.get(asked.token)) is not None
         ]
+
+    def lines(self, token: int, read: Read) -> NewLines | None:
+        """See LogSource. Lines are contents, too."""
+        found, held = self.within.lines(token, read), self.held.get(token) or self.ended.get(token)
+        if found is None:
+            return None
+        if held is None:
+            return found._replace(lines=())
+        bound = Bound(LOG, held.id)
+        sealed = [Line(each.at, self.codec.seal(each.data, bound), True) for each in found.lines]
+        return found._replace(lines=sealed)
 
     def answer(self, token: int, number: int, verdict: Verdict) -> None:
         """See TaskNotes."""
@@ -75,7 +90,8 @@ class SealedPool:
         self._held: dict[int, _Held] = {}
         #: Tasks that could not be opened.
         self._unopened: list[Ended] = []
-        self._notes = _Notes(within.notes, codec, self._held)
+        self._ended: dict[int, _Held] = {}
+        self._notes = _Notes(within.notes, codec, self._held, self._ended)
 
     @property
     def notes(self) -> TaskNotes:
@@ -127,6 +143,7 @@ class SealedPool:
 
     def collect(self) -> list[Ended]:
         """See Pool."""
+        self._ended.clear()
         ends, self._unopened = [*self._unopened, *self._within.collect()], []
         return [end._replace(outcome=self._sealed(end.outcome)) for end in ends]
 
@@ -134,6 +151,7 @@ class SealedPool:
         held = self._held.pop(outcome.token, None)
         if held is None:
             return outcome._replace(ok=False, data=b"")  # its token is void: nobody takes it
+        self._ended[outcome.token] = held
         if outcome.ok:
             return outcome._replace(data=self._result(outcome.data, held))
         if is_growth(outcome.data):

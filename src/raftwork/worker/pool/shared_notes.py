@@ -16,7 +16,10 @@ from typing import Final
 from raftwork.features.checkpoints import Verdict
 from raftwork.features.progress import TEXT_BYTES_MAX
 from raftwork.wire import pack
+from raftwork.worker.pool.captured_output import OutputCapture
 from raftwork.worker.pool.channel import send
+from raftwork.worker.pool.shared_lines import ChildLines, SharedLines
+from raftwork.worker.task_lines import Line, NewLines, Read
 from raftwork.worker.task_notes import Asked, Said
 
 #: Writes so far, odd while one is under way; then what is said: token, ms, fraction, bytes.
@@ -33,6 +36,8 @@ _SLOT_BYTES: Final = 1024
 assert _AT_TEXT + TEXT_BYTES_MAX <= _AT_TOKEN
 #: Of a checkpoint's packet; an outcome's has more.
 CHECKPOINT_FIELDS: Final = 3
+#: Tasks of which it is known where they log, because somebody follows them.
+_FOLLOWED_MAX: Final = 256
 #: Looks at what is being written, before it is left for the next time.
 _LOOKS: Final = 3
 
@@ -45,6 +50,10 @@ class SharedNotes:
         self._memory = mmap.mmap(-1, slots * _SLOT_BYTES)
         self._asked: list[Asked] = []
         self._slot_of: dict[int, int] = {}  # of tokens with a checkpoint without a verdict
+        self._logs = SharedLines(slots)
+        self._logged_in: dict[int, int | None] = {}  # slots of those that are followed, if known
+        #: What they print, if that is captured.
+        self.printed: OutputCapture | None = None
 
     def said(self) -> list[Said]:
         """What the task that each child ran last said last."""
@@ -83,21 +92,46 @@ class SharedNotes:
         _TOKEN.pack_into(memory, at + _AT_TOKEN, token)
         _VERDICT.pack_into(memory, at + _AT_VERDICT, number << 8 | verdict)
 
-    def ended(self, token: int) -> None:
-        """Its code is over."""
+    def ended(self, token: int, slot: int) -> None:
+        """Its code is over, which ran in this slot."""
         if self._slot_of:
             self._slot_of.pop(token, None)
+        if token in self._logged_in:
+            self._logged_in[token] = slot
+
+    def lines(self, token: int, read: Read) -> NewLines:
+        """See LogSource."""
+        if len(self._logged_in) > _FOLLOWED_MAX:
+            self._logged_in.clear()
+        slot = self._logged_in.get(token)
+        if slot is None:
+            slot = self._logged_in[token] = self._logs.slot_of(token)
+        (at, printed_to), lines, lost = read, list[Line](), False
+        if slot is not None:
+            at, logged, lost = self._logs.read(slot, token, at)
+            lines += logged
+        if self.printed is not None:
+            before = printed_to
+            printed_to, printed = self.printed.lines(token, before)
+            lines = sorted([*lines, *printed], key=_at)
+            lost = lost or printed_to - len(printed) > before
+        return NewLines((at, printed_to), lines, lost)
 
     def of_child(self, slot: int, end: socket.socket) -> "ChildNotes":
         """For the child of this slot, with its end of the channel."""
-        return ChildNotes(self._memory, slot * _SLOT_BYTES, end)
+        return ChildNotes(self._memory, slot * _SLOT_BYTES, end, self._logs.of_child(slot))
+
+
+def _at(line: Line) -> int:
+    return line.at
 
 
 class ChildNotes:
     """The child's side: see `task_notes.Notes`."""
 
-    def __init__(self, memory: mmap.mmap, at: int, end: socket.socket) -> None:
+    def __init__(self, memory: mmap.mmap, at: int, end: socket.socket, lines: ChildLines) -> None:
         self._memory, self._at, self._end = memory, at, end
+        self._lines = lines
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -112,6 +146,10 @@ class ChildNotes:
             _SAID.pack_into(memory, at + _AT_SAID, token, since, fraction, len(data))
             memory[at + _AT_TEXT : at + _AT_TEXT + len(data)] = data
             _COUNT.pack_into(memory, at, count + 1)
+
+    def log(self, token: int, line: Line) -> None:
+        """See Notes."""
+        self._lines.add(token, line)
 
     def ask(self, token: int, value: bytes) -> int:
         """See Notes."""

@@ -12,9 +12,9 @@ from raftwork.messages.registry import replies
 MESSAGES = [record for record, *_ in to_broker._records.values()]
 #: As docs/security.md has it: each role, and what it may send beyond nothing.
 WORKER = {"WorkerHello", "Report", "Heartbeat", "Goodbye", "Ping", "KeepCheckpoint", "TellProgress"}
-WORKER |= {"DeclareSchedules"}
+WORKER |= {"DeclareSchedules", "TellLog"}
 LOOKS = {"ClientHello", "Ping", "StatusRequest", "Watch", "Ask", "AskProgress", "ShowTask"}
-LOOKS |= {"ShowFlow", "ShowSchedule", "NextTicks"}
+LOOKS |= {"ReadLog", "ShowFlow", "ShowSchedule", "NextTicks"}
 ENQUEUES = {"Enqueue", "EnqueueUnique", "CancelTasks", "Reschedule"}
 ENQUEUES |= {"SubmitFlow", "AddCallback", "RetryFlow", "SaySignal"}
 ENQUEUES |= {"DeclareSchedules", "CreateSchedule", "UpdateSchedule", "PauseSchedule"}

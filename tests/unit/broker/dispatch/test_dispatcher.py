@@ -31,6 +31,7 @@ from raftwork.features.effects import (
     LimitChanged,
     NotAssigned,
     Queued,
+    QueuedInLane,
     Replaced,
     Requeued,
     Settled,
@@ -102,7 +103,7 @@ class DispatcherHarness:
         match effect:
             case Queued():
                 self.dispatcher.queued(effect)
-            case Requeued() | Withdrawn() | Replaced():
+            case QueuedInLane() | Requeued() | Withdrawn() | Replaced():
                 self.dispatcher.moved(effect)
             case Assigned():
                 for token, seq, _ in effect.tasks:

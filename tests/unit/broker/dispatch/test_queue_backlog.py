@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork.broker.dispatch import backlog, lane_backlog
+from raftwork.broker.dispatch.lane_backlog import LaneBacklog
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Release, Tick
 from raftwork.broker.placement.eligibility import ANYWHERE
 from raftwork.features import key_order
@@ -17,6 +18,7 @@ from raftwork.features.flow_graph import Graph, Node, encode_graph
 from raftwork.features.flows import Grow
 from raftwork.features.lanes import GoOn
 from raftwork.features.queue_settings import Configure, changes
+from raftwork.features.reschedule import MoveTo
 from raftwork.messages import Extras, Failure, Spec, encode_failure, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.dispatch.test_dispatcher import (
@@ -126,6 +128,69 @@ def test_several_at_once_are_handed_out_in_that_order_too() -> None:
     served = Served(slots=8)
     served.enter(put("a"), put("b", priority=-1), put("c", "d", priority=5))
     assert planned(served.plan()) == {"w": [3, 4, 1, 2]}
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(-1, 1), st.sampled_from(["", "t"]), st.integers(1, 9))),
+    st.sampled_from([None, 0, 1, 2, 3]),
+)
+def test_many_at_once_are_handed_out_as_one_by_one(
+    batches: list[tuple[int, str, int]], patience: int | None
+) -> None:
+    """Those that follow each other in a lane are taken together, and no other's turn with them."""
+
+    def order(slots: int) -> list[int]:
+        served = Served(slots)
+        served.enter(Configure("default", changes(patience=patience)))
+        for at, (priority, tenant, count) in enumerate(batches):
+            ids = [f"{at} {i}" for i in range(count)]
+            served.enter(put(*ids, priority=priority, tenant=tenant))
+        found: list[int] = []
+        while assigns := served.plan():
+            found += [seq for assign in assigns for seq in assign.seqs]
+            served.commit()
+            for token in [token for token, _ in served.handed]:
+                served.finish(token)
+            served.handed.clear()
+            served.dispatcher.needs_plan = True
+        return found
+
+    assert order(slots=1_000) == order(slots=1)
+
+
+def test_what_was_moved_in_time_as_it_was_handed_out_is_handed_out_once() -> None:
+    """Its Assign was on its way when it was moved, and it waits again before that is applied."""
+    served = Served(slots=3)
+    served.enter(put("a", "b", priority=5))
+    assert planned(served.plan()) == {"w": [1, 2]}
+    (assign,) = served.log
+    served.log = [MoveTo("a", served.queues.time + 10)]
+    served.commit()
+    served.queues.time += 10
+    served.enter(Tick(), put(*(f"c{i}" for i in range(5)), priority=5))
+    assert planned(served.plan()) == {"w": [4]}  # of the lane the first that nobody has
+    served.log.insert(0, assign)
+    served.commit()
+    assert served.seqs == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("waits_still", "first"), [(False, 2), (True, 1)])
+def test_what_is_on_its_way_is_passed_over_unless_it_is_refused(
+    *, waits_still: bool, first: int
+) -> None:
+    served = Served()
+    served.enter(put("a", "b", priority=5))
+    machine = served.queues.machine
+    lane = machine.lane(1)
+    assert lane is not None
+    waiting_there = LaneBacklog(1, lane, machine, set(), first=1)
+    waiting_there.pass_over([1])
+    if waits_still:
+        waiting_there.came(1)
+    head = waiting_there.head()
+    assert head is not None
+    assert head.seq == first
 
 
 def test_none_waits_for_ever_behind_higher_priorities() -> None:

@@ -15,6 +15,8 @@ from raftwork.broker.machine.commands import (
     Tick,
 )
 from raftwork.broker.placement.balancers import BALANCERS
+from raftwork.broker.workers.registry import BEAT_AT_REST_MS
+from raftwork.broker.workers.worker import ACK_WAITS_BYTES, ACKS_MAX
 from raftwork.consensus.core import Position
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.features.enqueue import Admit, Enqueue, Enqueued
@@ -24,6 +26,7 @@ from raftwork.features.results import Ask
 from raftwork.features.upgrade import Raise
 from raftwork.messages import (
     Acknowledged,
+    Beat,
     Failure,
     Heartbeat,
     Outcome,
@@ -56,8 +59,59 @@ def test_a_task_goes_through_its_whole_life(harness: LeadershipHarness) -> None:
     (token,) = [t.token for m in sent if isinstance(m, Push) for t in m.tasks]
     harness.report(Outcome(token, True, b"v"))
     harness.turn()
-    assert Acknowledged(1, 1, [token]) in harness.sent()
     assert harness.queues.machine.lookup(["a"])[0].state is State.SUCCEEDED
+    harness.turn(BEAT_AT_REST_MS)
+    assert Acknowledged(1, 1, [token]) in harness.sent()
+
+
+def test_a_small_outcome_is_acknowledged_with_the_next_frame(harness: LeadershipHarness) -> None:
+    """By itself it would wake the worker once more for each task."""
+    harness.hello()
+    harness.turn()
+    harness.enqueue("a")
+    harness.turn()
+    (token,) = harness.pushed()
+    harness.report(Outcome(token, True, b"v"))
+    harness.turn()
+    assert not any(isinstance(m, Acknowledged | Beat) for m in harness.sent())
+    harness.enqueue("b")
+    harness.turn()
+    sent = harness.sent()
+    assert Acknowledged(1, 1, [token]) in sent
+    assert any(isinstance(m, Push) for m in sent)
+
+
+@pytest.mark.parametrize("why", ["large", "many", "drains", "is drained"])
+def test_an_acknowledgement_that_its_worker_waits_for_leaves_at_once(
+    harness: LeadershipHarness, why: str
+) -> None:
+    """It takes nothing new while it keeps too much, and does not end before all is confirmed."""
+    harness.hello()
+    harness.turn()
+    harness.enqueue("a")
+    harness.turn()
+    (token,) = harness.pushed()
+    worker = harness.lead.workers.named("w")[0]
+    worker.acks = list(range(1_000, 1_000 + ACKS_MAX)) if why == "many" else []
+    worker.draining, worker.leaving = why == "drains", why == "is drained"
+    data = b"x" * (ACK_WAITS_BYTES + 1) if why == "large" else b"v"
+    harness.report(Outcome(token, True, data))
+    harness.turn()
+    acknowledged = [t for m in harness.sent() if isinstance(m, Acknowledged) for t in m.tokens]
+    assert token in acknowledged
+
+
+def test_a_worker_that_begins_to_drain_gets_what_it_waits_for(harness: LeadershipHarness) -> None:
+    harness.hello()
+    harness.turn()
+    harness.enqueue("a")
+    harness.turn()
+    (token,) = harness.pushed()
+    harness.report(Outcome(token, True, b"v"))
+    harness.turn()
+    harness.sent()
+    harness.lead.workers.heartbeat(b"w", Heartbeat(1, 0.0, 0.0, 0.0, 0, 0, True), harness.now)
+    assert Acknowledged(1, 1, [token]) in harness.sent()
 
 
 def test_all_wants_of_a_turn_are_one_entry(harness: LeadershipHarness) -> None:

@@ -37,6 +37,7 @@ from raftwork.features.schedule_records import (
 from raftwork.features.upgrade import Raise
 from raftwork.messages import Spec, State, encode_spec
 from raftwork.recurrence import rule, zone
+from raftwork.wire import pack
 from tests.unit.broker.machine.driver import change_of
 from tests.unit.broker.queues import Queues
 from tests.unit.broker.scheduling import NEW_YEAR, Scheduling, fields
@@ -521,6 +522,13 @@ def test_an_etag_that_is_old_is_refused() -> None:
     with pytest.raises(ScheduleConflict, match="has version 2 by now, not 1"):
         update(world, version, window=2 * HOUR)
     update(world, version, window=HOUR)  # the first one, asked for again
+
+
+def test_no_map_of_a_clients_is_built_of_what_its_tasks_have_besides() -> None:
+    """A mebibyte of keys that collide would hold up the leader for seconds."""
+    world = Scheduling()
+    with pytest.raises(ProtocolError, match=r"task is malformed: .*max_map_len"):
+        world.create(every=HOUR, extras=pack({n: n for n in range(100)}))
 
 
 def test_created_twice_is_a_conflict_unless_it_is_the_same() -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from raftwork.broker.machine.commands import Assign, Command, Finish
+from raftwork.broker.machine.commands import Assign, Command, Finish, Tick
 from raftwork.features.effects import Assigned, EnqueuedAndAssigned, NotAssigned, Requeued
+from raftwork.features.enqueue import Admit
 from raftwork.features.queue_settings import Configure, changes
-from raftwork.messages import State
-from tests.unit.broker.machine.driver import WORKER, Driver
+from raftwork.messages import Spec, State, encode_spec
+from tests.unit.broker.machine.driver import WORKER, Driver, tasks_of
 
 
 def executed(driver: Driver, *commands: Command) -> list[str]:
@@ -52,6 +53,41 @@ def test_tokens_that_end_together_leave_the_running_set_at_once(
     driver.reopen()
     assert driver.counts() == (0, 0, 100, 0, 0)
     assert list(driver.machine.running()) == []
+
+
+# ---- those of a lane -----------------------------------------------------------------------------
+
+#: What reads tasks that are known already: their numbers are listed.
+_READ_AGAIN = "FROM json_each(?)"
+
+
+def of_a_lane(driver: Driver, *, delay: int = 0) -> Admit:
+    spec = encode_spec(Spec("module.task", "default", priority=105, delay=delay))
+    return Admit(driver.now, spec, tasks_of(*((str(i), b"payload") for i in range(100))))
+
+
+def test_tasks_of_a_lane_enter_without_being_read_again(driver: Driver) -> None:
+    driver.apply(of_a_lane(driver, delay=0)._replace(tasks=tasks_of(("first", b""))))
+    ran = executed(driver, of_a_lane(driver))
+    assert sum(_READ_AGAIN in each for each in ran) == 1, "which ids are known"
+    assert count(ran, "INSERT INTO task", "INSERT INTO laned") == 200
+
+
+def test_what_becomes_due_is_read_once_and_written_once(driver: Driver) -> None:
+    driver.apply(of_a_lane(driver, delay=10))
+    driver.now += 10
+    ran = executed(driver, Tick())
+    assert sum(_READ_AGAIN in each for each in ran) == 0
+    assert count(ran, "UPDATE task") == 100
+    assert driver.counts()[:2] == (100, 0)
+
+
+def test_tasks_of_a_lane_are_read_and_taken_from_it_at_once(driver: Driver) -> None:
+    driver.apply(of_a_lane(driver))
+    ran = executed(driver, Assign(WORKER, list(range(1, 101))))
+    assert count(ran, "SELECT") == 1
+    assert count(ran, "DELETE FROM laned") == 1
+    assert driver.counts() == (0, 100, 0, 0, 0)
 
 
 def test_what_stands_between_two_ranges_waits_on(driver: Driver, many: list[int]) -> None:

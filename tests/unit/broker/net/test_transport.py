@@ -2,6 +2,7 @@
 sends what it should not is read no more."""
 
 import errno
+import select
 from collections import deque
 from typing import cast
 
@@ -23,6 +24,10 @@ from raftwork.broker.net.transport import (
 from raftwork.broker.peer_events import HostKnown, HostUnknown
 from raftwork.net.dialling import Dial, Dialler, Unresolved
 from raftwork.net.polling import SocketPoller
+from raftwork.testing.processes import free_addresses
+
+#: For what takes libzmq's thread a few milliseconds.
+WAIT_MS = 5_000
 
 
 class Part:
@@ -280,3 +285,30 @@ def test_whose_hosts_name_is_not_known_and_is_known_again_is_told() -> None:
     transport.tell = told.append
     transport.tend(0)
     assert told == [HostUnknown("b", "cannot resolve"), HostKnown("b")]
+
+
+def test_with_patience_frames_of_other_brokers_wait_for_others() -> None:
+    (address,) = free_addresses(1)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    other, client = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+    port = other.bind_to_random_port("tcp://127.0.0.1")
+    transport = Transport(address, {"b": f"127.0.0.1:{port}"}, 0)
+    try:
+        while list(transport.link_changes(0)) != [("b", True)]:
+            transport.poll(WAIT_MS, anyone=True)
+        transport.send_peer("b", b"hello")
+        routing, _ = other.recv_multipart()
+        transport.poll(0, anyone=True)
+        other.send_multipart([routing, b"late"])
+        assert select.select([int(transport._dealers["b"].getsockopt(zmq.FD))], [], [], 5)[0]
+        client.connect(f"tcp://{address}")
+        client.send(b"prompt")
+        ready: list[object] = []
+        while transport.anyone not in ready:  # it may be told first of what it listens at
+            ready = transport.poll(WAIT_MS, anyone=True, patience=WAIT_MS)
+            assert transport._dealers["b"] not in ready
+        late = transport.from_peers(transport.late())
+        assert [(name, bytes(frame)) for name, frame in late] == [("b", b"late")]
+    finally:
+        transport.close(0)
+        context.destroy(linger=0)

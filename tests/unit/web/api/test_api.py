@@ -221,6 +221,7 @@ def test_dead_tasks_of_a_filter_are_run_again_or_purged_and_first_said(
     assert (set(made["retried"]), made["before"]) == (set(ids), None)
     again = got(local.post("/api/v1/dead/retry", json=some | {"preview": True}, headers=OURS))
     assert again["would"] == 0
+    assert got(local.post("/api/v1/dead/retry", json=some, headers=OURS))["retried"] == {}
     none = {"filter": True, "name": "nothing"}
     assert got(local.post("/api/v1/dead/purge", json=none, headers=OURS))["purged"] == 0
     assert got(local.post("/api/v1/dead/purge", json=some, headers=OURS))["purged"] == 3
@@ -256,6 +257,21 @@ def test_a_worker_and_a_queue_have_pages_with_who_is_next(
     assert (told["queue"]["queued"], told["queue"]["slots"]) == (4, 4)
     assert told["rates"] == {"entered": 0.0, "ended": 0.0, "failed": 0.0}
     assert told["placement"]["balancer"] == "round_robin"
+
+
+def test_a_queues_settings_are_changed_and_cleared(world: VirtualApp, local: TestClient) -> None:
+    said = {"queue": "mail", "concurrency": 3, "rate": "5/s", "max_length": 100}
+    told = got(local.post("/api/v1/queues/set", json=said, headers=OURS))
+    assert (told["concurrency"], told["rate"], told["max_length"]) == (3, "5/s", 100)
+    clear = {"queue": "mail", "unset": ["rate"], "concurrency": 4}
+    told = got(local.post("/api/v1/queues/set", json=clear, headers=OURS))
+    assert (told["concurrency"], told["rate"]) == (4, None)
+    for wrong in (
+        *({}, {"rate": "often"}, {"unset": ["colour"]}, {"unset": ["rate"], "rate": "1/s"}),
+        *({"concurrency": 0}, {"concurrency": 1.5}),
+    ):
+        answer = local.post("/api/v1/queues/set", json={"queue": "mail"} | wrong, headers=OURS)
+        assert answer.status_code == 400, answer.text
 
 
 def test_marks_are_put_and_told(world: VirtualApp, local: TestClient) -> None:
@@ -597,6 +613,13 @@ def test_where_a_stream_broke_off_is_what_the_browser_says_of_it(local: TestClie
     cursor = f"{1:08x}.{2:012x}.{3:06x}"
     answer = local.get(f"/api/v1/stream?after={cursor}", headers={"Last-Event-ID": "broken"})
     assert (answer.status_code, "'broken'" in answer.json()["text"]) == (400, True)
+
+
+def test_the_page_is_told_where_logs_are_kept(world: VirtualApp) -> None:
+    link = "https://logs.example/?q={task_id}"
+    here = TestClient(application(watch(), app, log_link=link), base_url=HOST)
+    assert got(here.get("/api/v1/me"))["log_link"] == link
+    assert got(client().get("/api/v1/me"))["log_link"] is None
 
 
 def test_without_a_key_for_it_the_leader_is_not_asked(world: VirtualApp) -> None:

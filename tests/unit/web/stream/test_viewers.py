@@ -31,7 +31,8 @@ class Frame(NamedTuple):
 def frames(text: str) -> list[Frame]:
     found = []
     for block in text.split("\n\n"):
-        said = dict(line.partition(": ")[::2] for line in block.splitlines() if line != ":")
+        lines = [line.partition(": ") for line in block.splitlines() if line != ":"]
+        said = {name: value for name, _, value in lines}
         if "retry" not in said and block:
             data = json.loads(said["data"]) if "data" in said else None
             found.append(Frame(said.get("event", ""), said.get("id", ""), data))

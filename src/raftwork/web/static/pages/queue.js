@@ -1,13 +1,15 @@
 import { query } from "../api.js";
 import { bytes, count, rate } from "../format.js";
-import { facts, figure, html, inQueue, nothing, state, to, waiting, when } from "../parts.js";
+import { button, facts, figure, html, inQueue, nothing, state, to, waiting, when } from "../parts.js";
 import { placement } from "../placement.js";
 import { actions } from "./queues.js";
+
+let editing = null; // the name of the queue that is
 
 export const queue = {
   heading: ({ name }) => `Queue ${name}`,
   needs: ({ name = "" }) => ({ queue: { path: query("queue", { name }), every: 1_500 } }),
-  view({ live, said, may, change }) {
+  view({ live, said, may, change, draw }) {
     return html`<h1 tabindex="-1">Queue ${said.name}</h1>${waiting(live.get("queue"), ({ queue: own, rates, placement: told, stale }) => html`
       ${stale ? html`<p class="problem">There is no leader: these are the counters of the most advanced broker.</p>` : nothing}
       ${own.paused ? html`<p>${state("paused")} ${own.paused_until ? html`<span class="quiet">ends ${when(own.paused_until)}</span>` : html`<span class="quiet">until it is resumed</span>`}</p>` : nothing}
@@ -21,7 +23,9 @@ export const queue = {
       </dl>
       <p class="actions">${actions(own, may, change)}</p>
       <p><a href=${to("tasks", { q: inQueue(own.name) })}>Its tasks</a> · <a href=${to("dead", { queue: own.name })}>its dead tasks</a></p>
-      <section><h2>Settings</h2>${settings(own)}</section>
+      <section><h2>Settings</h2>${settings(own)}
+        ${may("admin") ? html`<p class="actions">${button(editing === own.name ? "Leave as it is" : "Change them", () => { editing = editing === own.name ? null : own.name; draw(); })}</p>` : nothing}
+        ${editing === own.name ? form(own, change, draw) : nothing}</section>
       <section><h2>Workers</h2>${placement(told)}</section>`)}`;
   },
 };
@@ -34,4 +38,26 @@ function settings(own) {
   const set = Object.entries(own).filter(([name, value]) => !COUNTED.has(name) && value !== null && value !== "");
   if (!set.length) return html`<p class="quiet">Nothing is set: any number of tasks, at any rate, by the cluster's balancer. <code>raftwork queue set</code> changes that.</p>`;
   return facts(set.map(([name, value]) => [name.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : String(value)]));
+}
+
+const FIELDS = { concurrency: "At once", rate: "Rate, as 100/m", max_length: "May wait", balancer: "Balancer" };
+
+// An empty field is no setting.
+function form(own, change, draw) {
+  const save = async (event) => {
+    event.preventDefault();
+    const given = { queue: own.name };
+    const unset = [];
+    for (const [name, text] of new FormData(event.target)) {
+      if (text === String(own[name] ?? "")) continue;
+      if (!text) unset.push(name);
+      else given[name] = ["concurrency", "max_length"].includes(name) ? Number(text) : text;
+    }
+    if (unset.length) given.unset = unset;
+    if (Object.keys(given).length > 1 && await change("queues/set", given, { done: () => "Changed." })) editing = null;
+    draw();
+  };
+  return html`<form class="fields" @submit=${save}>${Object.entries(FIELDS).map(([name, label]) => html`<label>${label}
+    <input name=${name} autocomplete="off" maxlength="255" .defaultValue=${String(own[name] ?? "")}></label>`)}
+    <button type="submit" class="main">Save</button></form>`;
 }

@@ -1,6 +1,7 @@
 import { query } from "../api.js";
 import { say } from "../ask.js";
 import { count, duration, instant, percent } from "../format.js";
+import { taskLog } from "../log.js";
 import { button, facts, html, nothing, shortId, state, table, taskLink, to, value, waiting, when } from "../parts.js";
 
 const ENDED = new Set(["succeeded", "failed", "lost", "cancelled"]);
@@ -72,7 +73,7 @@ export const task = {
   needs: ({ id }) => ({
     task: { path: query("task", { id }), every: 1_500, until: (data) => ENDED.has(data.status) },
   }),
-  view({ live, said, may, change, go, me }) {
+  view({ live, may, change, go, me, draw }) {
     return waiting(live.get("task"), (data) => html`
       <h1 tabindex="-1">${data.name || "(name not kept)"} ${state(data.status)}</h1>
       <p class="id">${data.id} ${copy(data.id)}</p>
@@ -96,9 +97,11 @@ export const task = {
         ["In the flow", data.lineage.flow && html`<a class="id" href=${to("flow", { id: data.lineage.flow })}>${shortId(data.lineage.flow)}</a>`],
         ["Made by", data.lineage.parent && taskLink(data.lineage.parent, shortId(data.lineage.parent))],
         ["Made", data.lineage.children.length ? html`${data.lineage.children.map((id, at) => html`${at ? ", " : ""}${taskLink(id, shortId(id))}`)}${data.lineage.more ? " and more" : ""}` : null],
+        ["Logs", me.log_link && html`<a href=${me.log_link.replaceAll("{task_id}", encodeURIComponent(data.id))} target="_blank" rel="noreferrer">kept elsewhere</a>`],
         ["Flow", data.name === "flow" && !data.queue ? html`<a href=${to("flow", { id: data.id })}>its graph</a>` : null],
       ])}
       ${attempts(data.attempts)}
+      ${taskLog(data, { me, draw })}
       ${contents(data, me)}`);
   },
 };
