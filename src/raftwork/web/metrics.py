@@ -184,8 +184,11 @@ def _workers(seen: Seen, _queues: Sequence[QueueStatus]) -> Iterator[Sample]:
 
 def _slots(value: str) -> Shared:
     def samples(seen: Seen, queues: Sequence[QueueStatus]) -> Iterator[Sample]:
-        for name in [queue.name for queue in queues]:
-            serving = [w for w in seen.overview.workers if name in w.queues and w.state == "active"]
+        active = [worker for worker in seen.overview.workers if worker.state == "active"]
+        kept = {queue.name for queue in queues[:QUEUES_MAX]}
+        for number, name in enumerate(queue.name for queue in queues):
+            others = number >= QUEUES_MAX  # these are several queues: see _bounded
+            serving = [w for w in active if (set(w.queues) - kept if others else name in w.queues)]
             yield (name,), sum(getattr(w, value) for w in serving)
 
     return samples

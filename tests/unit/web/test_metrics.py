@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from raftwork.messages import QueueStatus
+from raftwork.messages import QueueStatus, WorkerStatus
 from raftwork.web import metrics
 from raftwork.web.metrics import Metrics, described
 from tests.unit.web.seen import QUEUES, status, watch
@@ -117,6 +117,21 @@ def test_a_thousand_queues_are_two_hundred_and_the_others(monkeypatch: pytest.Mo
         if name == "raftwork_queue_tasks" and ("state", "queued") in labels
     }
     assert waiting == {"q0": 1, "q1": 1, "q2": 1, "other": 7}
+
+
+def test_the_slots_of_the_others_are_those_of_who_serves_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else an alert would say of the others that no worker serves them."""
+    monkeypatch.setattr(metrics, "QUEUES_MAX", 1)
+    many = [QueueStatus(name, 1, 0, 0, 0, 0) for name in ("a", "b", "c")]
+    workers = [
+        WorkerStatus(*("w1", "h", 1, 2, 0, 1.0, 0.1, 0.1, ["a", "b", "c"], "active", "1")),
+        WorkerStatus(*("w2", "h", 2, 3, 0, 1.0, 0.1, 0.1, ["a"], "active", "1")),
+    ]
+    found = samples(Metrics(watch("a", a=status("a")._replace(queues=many, workers=workers))))
+    slots = {dict(k[1])["queue"]: value for k, value in found.items() if k[0] == "raftwork_slots"}
+    assert slots == {"a": 5, "other": 2}
 
 
 def test_a_queue_that_is_called_other_is_in_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
