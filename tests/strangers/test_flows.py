@@ -57,7 +57,7 @@ def test_the_page_on_waiting_for_people_works_as_printed(alone: Place) -> None:
         (f"order-9/{at}", word) for at, word in enumerate(("succeeded", "failed", "cancelled"), 1)
     ]
     assert done.out.splitlines() == [
-        "True False",
+        "True",
         "8 shipped, approved by Ada",
         "TimeoutError: the signal approved did not come within 200 ms",
         str(told),

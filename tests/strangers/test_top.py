@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -51,10 +51,14 @@ class Terminal:
         )
         self._theirs = theirs
 
-    def see(self, text: str) -> None:
-        """Wait until it was written since the last call."""
-        self._place.wait_until(lambda: text in self._read(), f"{text!r} to be seen")
+    def see(self, *texts: str) -> None:
+        """Wait until all were written since the last call: what is drawn together comes at once."""
+        self._place.wait_until(lambda: set(texts) <= self._found(texts), f"{texts} to be seen")
         self._said = ""
+
+    def _found(self, texts: Sequence[str]) -> set[str]:
+        said = self._read()
+        return {text for text in texts if text in said}
 
     def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
@@ -99,13 +103,11 @@ def test_a_terminal_shows_the_cluster_through_a_failover_and_cancels_what_runs(
     task = three.sh("raftwork enqueue tasks.hold never").out.strip()
     terminal = Terminal(three, "raftwork top")
     try:
-        terminal.see(" leads since ")
-        terminal.see(task)
+        terminal.see(" leads since ", task)
         leader = three.status()["leader"]
         brokers[leader].kill()
-        terminal.see("2 of 3 brokers answer")
         successor = three.wait_until(lambda: three.status()["leader"], "another leader")
-        terminal.see(f"{successor} leads since ")
+        terminal.see("2 of 3 brokers answer", f"{successor} leads since ")
         terminal.press("3c")
         terminal.see(f"Cancel tasks.hold {task}?")
         terminal.press("y")
