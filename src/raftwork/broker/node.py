@@ -32,7 +32,7 @@ from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
-from raftwork.consensus.durable_replica import PATIENCE_MS, Replica
+from raftwork.consensus.durable_replica import Replica
 from raftwork.errors import BadMessage, NewerMessage
 from raftwork.features import to_broker
 from raftwork.features.catalogue import WORKER_REQUESTS
@@ -161,8 +161,7 @@ class Node:
         """When the next turn is due at the latest."""
         if not (self.quiet and self._due):
             self._due, replica = self._next_turn(), self._replica
-            awaits = replica is None or replica.core.awaits_peers
-            self.patient_until = self._now + (0 if awaits else PATIENCE_MS)
+            self.patient_until = self._now + (0 if replica is None else replica.patience)
         return self._due
 
     def _next_turn(self) -> int:

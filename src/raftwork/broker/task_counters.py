@@ -59,11 +59,11 @@ class _Counts:
 
     def _ran(self, event: Happened) -> None:
         """Of what ran for some milliseconds only that is known."""
-        if any(event.runs_ms):
-            for ms in event.runs_ms:
+        short = event.runs_ms.count(0) if event.runs_ms else event.events
+        self.runs.add(0, short)
+        if short < event.events:
+            for ms in filter(None, event.runs_ms):
                 self.runs.add(ms)
-        else:
-            self.runs.add(0, event.events)
 
     def _attempt_failed(self, event: Happened) -> None:
         if not event.worker:

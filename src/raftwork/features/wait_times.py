@@ -78,12 +78,18 @@ class WaitTimes:
         if first and together and (not others or others.keys().isdisjoint(seqs)):
             self._add(counted, place, time, len(seqs))
             return
-        for seq in seqs:
-            since = others.pop(seq, None)
-            if since is not None:
-                counted.add(time - since)
-            elif first:
-                self._add(counted, bisect_right(firsts, seq) - 1, time, 1)
+        there = sorted(seqs)
+        if others:
+            noted = others.keys() & there
+            for seq in noted:
+                counted.add(time - others.pop(seq))
+            there = [seq for seq in there if seq not in noted]
+        begin = 0 if first else len(there)
+        while begin < len(there):  # those of each span together
+            place = bisect_right(firsts, there[begin])
+            end = bisect_left(there, firsts[place], begin) if place < len(firsts) else len(there)
+            self._add(counted, place - 1, time, end - begin)
+            begin = end
 
     def _add(self, counted: DurationCounter, place: int, time: int, count: int) -> None:
         since = self._times[place] if place >= 0 else _UNKNOWN

@@ -5,7 +5,14 @@ import itertools
 import pytest
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Output, Position
-from raftwork.consensus.durable_replica import COMMIT_AFTER_MS, SLICE_NS, Replica
+from raftwork.consensus.durable_replica import (
+    BUSY_BYTES,
+    BUSY_MS,
+    COMMIT_AFTER_MS,
+    PATIENCE_MS,
+    SLICE_NS,
+    Replica,
+)
 from raftwork.consensus.raft import Config, replication
 from raftwork.consensus.raft.messages import Append, AppendReply, TimeoutNow, Vote, VoteReply, codec
 from raftwork.consensus.raft.state import Leader, Node
@@ -126,6 +133,24 @@ def test_d_replies_leave_before_anything_else_is_planned() -> None:
 
     assert "plan" not in order[order.index("apply") : order.index("released")]
     assert "plan" in order[order.index("released") :]
+
+
+def test_a_leader_is_patient_with_its_peers_unless_it_has_much_to_do() -> None:
+    a = leader()
+
+    def committed(size: int, last: int) -> int:
+        a.core.propose(bytes(size), a.now)
+        a.turn()
+        assert a.replica.patience == 0, "it waits for a majority"
+        for name in "bc":
+            a.hear(name, AppendReply(1, True, last, ORIGIN, 0))
+        return a.replica.patience
+
+    assert committed(BUSY_BYTES - 1, 2) == PATIENCE_MS
+    assert committed(BUSY_BYTES, 3) == 0
+    assert committed(1, 4) == 0, "what hands out a large batch is small"
+    a.replica.turn(a.now + BUSY_MS)
+    assert a.replica.patience == PATIENCE_MS
 
 
 def test_its_own_sync_has_a_leader_look_for_something_to_do_only_if_there_is(
