@@ -100,7 +100,7 @@ class EventRing:
         self._segments: deque[_Segment] = deque()
         self._open = self._size = 0  # bytes of the open segment, and of all
         self._look_time = self._looks = 0
-        #: Whether the table is as it should be.
+        #: Whether the table is as it should be: without any bytes for it, gone.
         self._there = False
         if limit_bytes and self._db.execute(_IS_THERE).fetchone() is not None:
             self._load(store.applied)
@@ -134,7 +134,9 @@ class EventRing:
 
     def note(self, at: Position, time: int, happened: Sequence[Happened]) -> None:
         """This entry was applied, and brought these about. Inside the open transaction."""
-        if not self._there and not self._begin():
+        if not self._there:
+            self._begin()
+        if not self.keeps:
             return
         data, events = b"", 0
         if happened:
@@ -153,18 +155,16 @@ class EventRing:
         self.floor = self.last = Cursor(*at, ALL_OF_IT)
         self._there = False
 
-    def _begin(self) -> bool:
+    def _begin(self) -> None:
         """An empty ring from the floor on; without any bytes for it, none."""
         self._db.execute("DROP TABLE IF EXISTS store_event")
         self._segments.clear()
         self._open = self._size = 0
-        if not self.keeps:
-            return False
-        self._db.execute(_MAKE)
-        self._db.execute(_INSERT, (*self.floor[:2], 0, self.floor.n, b""))
-        self._size = _ROW_BYTES
         self._there = True
-        return True
+        if self.keeps:
+            self._db.execute(_MAKE)
+            self._db.execute(_INSERT, (*self.floor[:2], 0, self.floor.n, b""))
+            self._size = _ROW_BYTES
 
     def _trim(self) -> None:
         """The oldest piece goes."""
@@ -189,7 +189,7 @@ class EventRing:
         self, after: Cursor, wanted: Wanted, limit: int, name_of: Callable[[bytes], str]
     ) -> Page:
         """The next events behind a cursor that are wanted, of some hundred entries at most."""
-        if not self._there:
+        if not (self._there and self.keeps):
             return Page([], max(after, self.floor), gap=after < self.floor, more=False)
         return read_events(self._db, after, wanted, limit, name_of)
 
@@ -201,7 +201,7 @@ class EventRing:
         Of each its position, its leader time and what it brought about.
         """
         found: list[tuple[tuple[int, int], int, Sequence[Happened]]] = []
-        if not self._there:
+        if not (self._there and self.keeps):
             return found
         size = 0
         with closing(self._db.execute(_BELOW, (*below, _LOOK_ROWS))) as rows:

@@ -119,6 +119,17 @@ def test_who_was_applied_without_the_ring_begins_it_anew_and_says_so(store: Stor
     assert not look(again, page.cursor).gap
 
 
+def test_without_room_for_any_an_entry_costs_no_statement(store: Store) -> None:
+    off = EventRing(store, 0)
+    store.take(off, Position(1, 1), entered("a"))
+    said: list[str] = []
+    store.connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: said.append(event["sql"]))
+    off.note(Position(1, 2), 20, [entered("b")])
+    assert said == []
+    assert look(off) == Page([], START, gap=False, more=False)
+    assert off.newest((2, 1)) == []
+
+
 def test_without_room_for_any_none_are_kept_and_what_was_there_goes(store: Store) -> None:
     store.take(EventRing(store), Position(1, 1), entered("a"))
     off = EventRing(store, 0)
