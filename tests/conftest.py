@@ -19,6 +19,10 @@ from hypothesis import settings
 
 from raftwork.broker.options import CONSENSUS
 
+#: Whether brokers take tasks is not to depend on what else fills the disk of the machine that tests
+#: them. Tests of the reserve say their own, on disks of their own.
+DISK_RESERVE_MIB = 16
+
 # Speed is measured elsewhere: on a busy machine an example takes as long as it takes.
 settings.register_profile("raftwork", deadline=None)
 settings.load_profile("raftwork")
@@ -76,6 +80,7 @@ def reaper() -> Iterator[None]:
         start_new_session=True,
     )
     os.environ[name] = value
+    os.environ.setdefault("RAFTWORK_BROKER_DISK_RESERVE", str(DISK_RESERVE_MIB))
     yield
     gc.collect()  # what was left of a multiprocessing pool says so to a helper, which dies below
     del os.environ[name]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from raftwork import QueueFull
+from raftwork import App, QueueFull
+from raftwork.testing.real_cluster import RealCluster
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster
 from tests.cluster.load import Load
@@ -156,3 +157,10 @@ def test_a_disk_that_fills_costs_at_most_its_broker_and_a_majority_is_refused_in
             each.make_room()
         load.wait_for_more()
     load.check()
+
+
+def test_what_is_thrown_away_takes_tasks_on_a_nearly_full_disk(tmp_path: Path) -> None:
+    """A test's own cluster does not depend on what else fills the machine's disk."""
+    where = tmp_path / "disk"
+    with _small_disk(where), RealCluster(where) as made:
+        assert App(brokers=made.brokers).named("x").enqueue().id

@@ -98,8 +98,11 @@ def broker(address: str, data: Path, dashboard: str = "") -> Part:
     where = ("--cluster", f"{NAME}={address}", "--data", str(data), "--readdress")
     # It is alone: there is nobody to wait for, neither as it starts nor as it ends.
     alone = ("--election-timeout", "0.3", "--hand-over-timeout", "0")
+    # Nobody develops on a disk that is for this broker: it is content with what a compaction takes.
+    room = ("--disk-reserve", "64")
     shown = ("--http", dashboard) if dashboard else ()
-    return Part("broker", "magenta", ["broker", "--name", NAME, *where, *alone, *shown], address)
+    arguments = ["broker", "--name", NAME, *where, *alone, *room, *shown]
+    return Part("broker", "magenta", arguments, address)
 
 
 #: From the broker's port to that of the dashboard: 7701 has 7780.
