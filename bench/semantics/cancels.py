@@ -1,21 +1,17 @@
 """Cancelling: of a million tasks that wait, and of one that runs."""
 
-import re
 import statistics
 import time
 from functools import cache
 
 from bench.harness import client, cluster, wait_until
+from bench.semantics import turns
 from bench.semantics.rows import Reached, Row, at_most
 from bench.tasks import noop, until_cancelled
 from raftwork import Status
-from raftwork.testing.processes import LocalCluster
 
 _MANY = 1_000_000
 _RUNNING = 100
-#: Turns from so long on are noted in the brokers' logs, s.
-_NOTED_S = 0.005
-_TURN = re.compile(r"a turn took (\d+) ms, (\d+) ms of it in writing")
 
 
 def _many() -> Reached:
@@ -26,34 +22,30 @@ def _many() -> Reached:
 
 def _turn() -> Reached:
     """The longest turn of any broker meanwhile, ms: for so long it answered nobody."""
-    seconds, turns = _of_many()
-    more = {f"broker {name}, ms": float(longest) for name, longest in turns.items()}
+    seconds, longest = _of_many()
+    more = {f"broker {name}, ms": float(took) for name, took in longest.items()}
     more["until done, s"] = seconds
-    return Reached(max(turns.values()), f"ms, {_MANY:,} waiting", more)
+    return Reached(max(longest.values()), f"ms, {_MANY:,} waiting", more)
 
 
 @cache
 def _of_many() -> tuple[float, dict[str, int]]:
-    env = {"RAFTWORK_BROKER_SLOW_TURN": str(_NOTED_S)}
-    with cluster(workers=0, env=env) as made, client(made, timeout=300) as app:
+    with (
+        turns.noted() as env,
+        cluster(workers=0, env=dict(env)) as made,
+        client(made, timeout=300) as app,
+    ):
         task = app.named(noop.name, queue="waits")
         for _ in range(_MANY // 10_000):
             task.enqueue_many([()] * 10_000)
-        before = _noted(made)
+        before = turns.turns(made)
+        assert max(map(len, before.values())), "no turn of a hundred batches of 10,000 was noted"
         began = time.perf_counter()
         cancelled = app.cancel(queue="waits")
         seconds = time.perf_counter() - began
         assert cancelled == _MANY, f"{cancelled} cancelled"
-        noted = _noted(made)
-    return seconds, {name: max(noted[name][len(before[name]) :], default=0) for name in noted}
-
-
-def _noted(made: LocalCluster) -> dict[str, list[int]]:
-    """The turns that each broker has noted so far, ms."""
-    return {
-        name: [int(took) for took, _ in _TURN.findall(made.children[name].log.read_text())]
-        for name in made.addresses
-    }
+        longest = turns.longest(made, before)
+    return seconds, longest
 
 
 def _told() -> Reached:

@@ -14,7 +14,7 @@ from raftwork.features.schedule_plan import (
     same_times,
 )
 from raftwork.features.schedule_rows import Row
-from raftwork.features.schedule_ticks import TickFate, counted, look, make, tick_id
+from raftwork.features.schedule_ticks import Asked, TickFate, counted, look, make, tick_id
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
@@ -134,8 +134,8 @@ def trigger(ledger: Ledger, command: Trigger, effects: list[Effect]) -> Done:
     row = ledger.schedules.get(command.id)
     plan = row.plan
     overlap = plan.overlap if command.overlap is None else command.overlap
-    before = look(ledger, [row.number], [command.task])
-    fate = make(ledger, row, plan, command.task, ledger.time, overlap, before, effects)
+    asked = Asked(row.number, row.id, plan, command.task, ledger.time)
+    fate = make(ledger, asked, overlap, look(ledger, [asked]), effects)
     ledger.schedules.put(counted(row, fate), row, effects)
     return Done(int(fate in (TickFate.FIRED, TickFate.KNOWN)))
 
@@ -144,10 +144,10 @@ def backfill(ledger: Ledger, command: Backfill, effects: list[Effect]) -> Done:
     """Make the tasks of these ticks that are not known. Raises UnknownSchedule."""
     row = ledger.schedules.get(command.id)
     plan, now, made = row.plan, row, 0
-    ids = [tick_id(row.id, tick) for tick in command.ticks]
-    before = look(ledger, [row.number], ids)
-    for tick, id_ in zip(command.ticks, ids, strict=True):
-        fate = make(ledger, row, plan, id_, tick, command.overlap, before, effects)
+    asked = [Asked(row.number, row.id, plan, tick_id(row.id, tick), tick) for tick in command.ticks]
+    before = look(ledger, asked)
+    for each in asked:
+        fate = make(ledger, each, command.overlap, before, effects)
         now = counted(now, fate)
         made += fate is TickFate.FIRED
     ledger.schedules.put(now, row, effects)

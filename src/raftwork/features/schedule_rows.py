@@ -172,9 +172,9 @@ def unfinished(ledger: Ledger, number: int, limit: int) -> list[int]:
     return [seq for (seq,) in ledger.db.execute(_UNFINISHED, (number, limit))]
 
 
-def made(ledger: Ledger, seq: int, number: int, at: int) -> None:
-    """A schedule made this task for that instant."""
-    ledger.db.execute("INSERT INTO tick VALUES (?, ?, ?)", (seq, number, at))
+def made(ledger: Ledger, tasks: Sequence[tuple[int, int, int]]) -> None:
+    """Schedules made these tasks: each one's number, that of its schedule, and its instant."""
+    ledger.db.executemany("INSERT INTO tick VALUES (?, ?, ?)", tasks)
 
 
 def tick_of(ledger: Ledger, seq: int) -> int:

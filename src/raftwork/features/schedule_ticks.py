@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
@@ -19,7 +20,7 @@ from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features import unique_keys
 from raftwork.features.cancel import ask_to_end
 from raftwork.features.enqueue import check_planned
-from raftwork.features.entering import enter
+from raftwork.features.entering import enter_all
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.lifecycle import Entering
 from raftwork.features.limits import check_limits
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from raftwork.features.effects import Effect
     from raftwork.features.schedule_rows import Row
     from raftwork.features.task_batch import Row as TaskRow
+    from raftwork.messages import Spec
 
 #: Earlier tasks that a tick asks to end; there are more only where overlaps were allowed before.
 _CANCELLED_MAX: Final = 100
@@ -89,38 +91,38 @@ class TickFate(Enum):
 
 def fire(ledger: Ledger, command: Fire, effects: list[Effect]) -> None:
     """Ticks whose schedule is as it was when they were computed; others are none."""
-    numbers = [tick.number for tick in command.ticks]
-    rows = ledger.schedules.read_all(numbers)
-    # Of what no leader proposes nothing is computed: a date past all calendars would end replicas.
-    real = [t for t in command.ticks if t.number in rows and t.run and t.tick <= ledger.time]
-    ids = [tick_id(rows[t.number].id, t.tick) for t in real]
-    before = look(ledger, numbers, ids)
-    ticked: dict[int, Row] = {}
+    rows = ledger.schedules.read_all([tick.number for tick in command.ticks])
+    real: list[tuple[Row, Tick]] = []
     for tick in command.ticks:
-        row = rows.get(tick.number)
+        row = rows.pop(tick.number, None)  # it ticks once in an entry
         if row is None or (row.version, row.decided) != (tick.version, tick.decided):
             continue
-        if tick.tick > ledger.time:
-            continue  # no leader proposes it
-        rows[tick.number] = ticked[tick.number] = _tick(ledger, row, tick, before, effects)
-    ledger.schedules.ticked([*ticked.values()], effects)
+        # No leader proposes another. Of a date past all calendars nothing is computed: it would end
+        # every replica.
+        if tick.tick <= ledger.time:
+            real.append((row, tick))
+    asked = [
+        Asked(row.number, row.id, row.plan, tick_id(row.id, tick.tick), tick.tick)
+        for row, tick in real
+        if tick.run and not row.paused
+    ]
+    fates = _make_all(ledger, asked, effects)
+    limits = {each.number: each.plan.limit for each in asked}
+    ticked = [
+        _ticked(row, tick, fates.get(row.number), limits.get(row.number, 0)) for row, tick in real
+    ]
+    ledger.schedules.ticked(ticked, effects)
 
 
-def _tick(ledger: Ledger, row: Row, tick: Tick, before: Before, effects: list[Effect]) -> Row:
-    """The schedule as it is after that."""
+def _ticked(row: Row, tick: Tick, fate: TickFate | None, limit: int) -> Row:
+    """The schedule as it is after that; `fate` is that of its task, if one was to be made."""
     now = row._replace(decided=tick.tick, next=tick.next, last=tick.tick)
     if row.paused:
-        now = now._replace(paused_ticks=row.paused_ticks + tick.late + 1)
-    elif not tick.run:
-        now = now._replace(late=row.late + tick.late + 1)
-    else:
-        plan = row.plan
-        id_ = tick_id(row.id, tick.tick)
-        fate = make(ledger, row, plan, id_, tick.tick, plan.overlap, before, effects)
-        now = counted(now, fate)._replace(late=row.late + tick.late)
-        if plan.limit and now.fired >= plan.limit:
-            now = now._replace(next=0)
-    return now
+        return now._replace(paused_ticks=row.paused_ticks + tick.late + 1)
+    if fate is None:
+        return now._replace(late=row.late + tick.late + 1)
+    now = counted(now, fate)._replace(late=row.late + tick.late)
+    return now._replace(next=0) if limit and now.fired >= limit else now
 
 
 def counted(row: Row, fate: TickFate) -> Row:
@@ -149,60 +151,136 @@ def _instant(tick: int) -> str:
     return f"{at}{f'.{ms:03}' if ms else ''}Z"
 
 
+class Asked(NamedTuple):
+    """A task that a schedule is to make."""
+
+    number: int
+    schedule: str  # its id
+    plan: Plan
+    id: str  # the task's
+    at: int  # the instant that it is for
+
+
 class Before(NamedTuple):
-    """What the tables say of ticks, read for many at once, and kept up to date by `make`."""
+    """What the tables say of ticks, read for many at once, and kept up to date as they enter."""
 
     known: set[str]  # ids of theirs that are tasks already
     busy: set[int]  # schedules that have made tasks without an outcome
 
 
-def look(ledger: Ledger, numbers: Sequence[int], ids: Sequence[str]) -> Before:
-    """Of ticks of these schedules, with these ids."""
+def look(ledger: Ledger, asked: Sequence[Asked]) -> Before:
+    """Before these are made."""
+    ids, numbers = [each.id for each in asked], [each.number for each in asked]
     return Before({*ledger.checksums(ids)}, busy(ledger, numbers))
 
 
-def make(
-    ledger: Ledger,
-    row: Row,
-    plan: Plan,
-    id_: str,
-    at: int,
-    overlap: Overlap,
-    before: Before,
-    effects: list[Effect],
-) -> TickFate:
-    """Make the task of a tick, if it may be made."""
-    if id_ in before.known:
-        return TickFate.KNOWN
-    room = _ROOM.get(overlap) if row.number in before.busy else None
-    if room is not None and len(unfinished(ledger, row.number, room + 1)) > room:
-        return TickFate.OVERLAP
-    spec, packed, key = decode_spec(plan.spec), plan.spec, ""
-    if overlap not in (Overlap.SKIP, Overlap.ALLOW):
-        spec, key = in_order(spec), f"schedule:{row.id}"
-        packed = encode_spec(spec)
-    extras = plan.more()
-    task: TaskRow = (id_, crc32(plan.payload, crc32(packed)), plan.payload, key, extras)
-    planned = unique_keys.plan(ledger, spec, [task])
-    if planned[0].fate not in (Fate.ENTERS, Fate.FOLLOWS):
-        return TickFate.OVERLAP  # a task with its unique key is there
+def _make_all(ledger: Ledger, asked: Sequence[Asked], effects: list[Effect]) -> dict[int, TickFate]:
+    """Make those that may be made, in order; what becomes of each schedule's."""
+    before = look(ledger, asked)
+    fates: dict[int, TickFate] = {}
+    for alike, some in groupby(asked, key=_alike):
+        rest = [*some]
+        if alike is not None:
+            fates |= dict.fromkeys((each.number for each in rest), TickFate.FIRED)
+            rest = _make_alike(ledger, rest, before, effects)
+        for each in rest:
+            fates[each.number] = make(ledger, each, each.plan.overlap, before, effects)
+    return fates
+
+
+def _alike(asked: Asked) -> tuple[bytes, bytes] | None:
+    """Tasks for which it is the same may enter as one batch; None for what enters by itself."""
+    plan = asked.plan
+    if plan.overlap not in (Overlap.SKIP, Overlap.ALLOW) or plan.more().unique:
+        return None
+    return plan.spec, plan.extras
+
+
+def _make_alike(
+    ledger: Ledger, asked: Sequence[Asked], before: Before, effects: list[Effect]
+) -> list[Asked]:
+    """Make those of these that meet nothing, as one batch; those that remain to be looked at."""
+    met = [
+        each
+        for each in asked
+        if each.id in before.known
+        or (each.plan.overlap is Overlap.SKIP and each.number in before.busy)
+    ]
+    new = [each for each in asked if each not in met] if met else asked
+    plan = asked[0].plan
+    spec, extras = decode_spec(plan.spec), plan.more()
+    crc = crc32(plan.spec)
+    tasks: list[TaskRow] = [
+        (each.id, crc32(each.plan.payload, crc), each.plan.payload, "", extras) for each in new
+    ]
+    if not new or not _has_room(ledger, spec, unique_keys.plan(ledger, spec, tasks)):
+        return [*asked]
+    _enter(ledger, spec, plan.spec, new, tasks, effects)
+    before.known.update(each.id for each in new)
+    before.busy.update(each.number for each in new)
+    return met
+
+
+def _has_room(ledger: Ledger, spec: Spec, planned: list[unique_keys.Planned]) -> bool:
     try:
         check_limits(ledger, spec)
         check_planned(ledger, spec, planned)
     except (QueueFull, ProtocolError):  # the latter for a limit that is gone
+        return False
+    return True
+
+
+def _enter(
+    ledger: Ledger,
+    spec: Spec,
+    packed: bytes,
+    asked: Sequence[Asked],
+    tasks: Sequence[TaskRow],
+    effects: list[Effect],
+) -> None:
+    """The tasks of ticks come in; they are alike but for their ids and arguments."""
+    ids, crcs, payloads, keys, _ = zip(*tasks, strict=True)
+    contents = (ids, crcs, payloads, keys[0], asked[0].plan.more())
+    entering = Entering(ledger.seq + 1, *contents, ledger.time, TICKED)
+    ledger.seq += len(ids)
+    seqs = entering.seqs
+    enter_all(ledger, [(spec, packed, entering)], effects)
+    made(ledger, [(seq, each.number, each.at) for seq, each in zip(seqs, asked, strict=True)])
+    for each in asked:
+        ledger.journal.note(
+            Happened(
+                *(EventKind.SCHEDULED_FIRED, [each.schedule], spec.queue, spec.name),
+                due=each.at,
+                text=each.id,
+            )
+        )
+
+
+def make(
+    ledger: Ledger, asked: Asked, overlap: Overlap, before: Before, effects: list[Effect]
+) -> TickFate:
+    """Make the task of a tick, if it may be made."""
+    id_, plan = asked.id, asked.plan
+    if id_ in before.known:
+        return TickFate.KNOWN
+    room = _ROOM.get(overlap) if asked.number in before.busy else None
+    if room is not None and len(unfinished(ledger, asked.number, room + 1)) > room:
+        return TickFate.OVERLAP
+    spec, packed, key = decode_spec(plan.spec), plan.spec, ""
+    if overlap not in (Overlap.SKIP, Overlap.ALLOW):
+        spec, key = in_order(spec), f"schedule:{asked.schedule}"
+        packed = encode_spec(spec)
+    task: TaskRow = (id_, crc32(plan.payload, crc32(packed)), plan.payload, key, plan.more())
+    planned = unique_keys.plan(ledger, spec, [task])
+    if planned[0].fate not in (Fate.ENTERS, Fate.FOLLOWS):
+        return TickFate.OVERLAP  # a task with its unique key is there
+    if not _has_room(ledger, spec, planned):
         return TickFate.FULL
     if overlap is Overlap.CANCEL_PREVIOUS:
-        _supersede(ledger, unfinished(ledger, row.number, _CANCELLED_MAX), effects)
-    seq = ledger.seq + 1
-    contents = ([id_], [task[1]], [plan.payload])
-    entering = Entering(seq, *contents, key, extras, ledger.time, TICKED)
-    enter(ledger, spec, packed, entering, effects)
-    made(ledger, ledger.seq, row.number, at)
-    ledger.journal.note(
-        Happened(EventKind.SCHEDULED_FIRED, [row.id], spec.queue, spec.name, due=at, text=id_)
-    )
+        _supersede(ledger, unfinished(ledger, asked.number, _CANCELLED_MAX), effects)
+    _enter(ledger, spec, packed, [asked], [task], effects)
     before.known.add(id_)
-    before.busy.add(row.number)
+    before.busy.add(asked.number)
     return TickFate.FIRED
 
 

@@ -35,7 +35,7 @@ SCHEDULES = tuple(
         (
             "a tick is early",
             (
-                Edit(f"{_TICKS}:fire", "tick.tick > ledger.time", "False"),
+                Edit(f"{_TICKS}:fire", "tick.tick <= ledger.time", "True"),
                 Edit(
                     f"{_PLANNER}._due",
                     "self._later[0][0] <= time",
@@ -52,21 +52,27 @@ SCHEDULES = tuple(
         ),
         (
             "a tick does not look for an earlier task",
-            (Edit(f"{_TICKS}:make", "room = _ROOM.get(overlap)", "room = None"),),
+            (
+                Edit(f"{_TICKS}:make", "room = _ROOM.get(overlap)", "room = None"),
+                Edit(f"{_TICKS}:_make_alike", "each.number in before.busy", "False"),
+            ),
             10,
         ),
         (
             "a paused schedule ticks",
-            (Edit(f"{_TICKS}:_tick", "if row.paused:", "if False:"),),
+            (
+                Edit(f"{_TICKS}:fire", "and not row.paused", ""),
+                Edit(f"{_TICKS}:_ticked", "if row.paused:", "if False:"),
+            ),
             30,
         ),
         (
             "missed ticks are not counted",
             (
                 Edit(
-                    f"{_TICKS}:_tick",
-                    "now = now._replace(late=row.late + tick.late + 1)",
-                    "pass",
+                    f"{_TICKS}:_ticked",
+                    "return now._replace(late=row.late + tick.late + 1)",
+                    "return now",
                 ),
             ),
             60,

@@ -39,15 +39,15 @@ from raftwork.messages import Spec, State, encode_spec
 from raftwork.recurrence import rule, zone
 from raftwork.wire import pack
 from tests.unit.broker.machine.driver import change_of
-from tests.unit.broker.queues import Queues
+from tests.unit.broker.queues import Queues, enqueue
 from tests.unit.broker.scheduling import NEW_YEAR, Scheduling, fields
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
 
-def at(minute: int, second: int = 0) -> str:
-    return f"nightly@2027-01-01T00:{minute:02}:{second:02}Z"
+def at(minute: int, second: int = 0, schedule: str = "nightly") -> str:
+    return f"{schedule}@2027-01-01T00:{minute:02}:{second:02}Z"
 
 
 # ---- ticks ---------------------------------------------------------------------------------------
@@ -238,6 +238,42 @@ def test_a_full_queue_is_counted() -> None:
     world.create(every=MINUTE, queue="small", overlap=Overlap.ALLOW)
     world.sleep(3 * MINUTE)
     assert world.counts() == {"fired": 1, "full": 2}
+
+
+def test_of_many_that_tick_at_once_those_enter_for_which_there_is_room() -> None:
+    world = Scheduling()
+    world.harness.queues.apply(Configure("small", change_of(max_length=3)))
+    names = ("a", "b", "c", "d", "e")
+    for name in names:
+        world.create(name, every=MINUTE, queue="small")
+    world.create("elsewhere", every=MINUTE)
+    world.sleep(MINUTE)
+    fates = [world.counts(name) for name in names]
+    assert fates == [{"fired": 1}] * 3 + [{"full": 1}] * 2
+    assert world.counts("elsewhere") == {"fired": 1}
+
+
+def test_many_that_tick_at_once_are_each_by_itself() -> None:
+    """Some have a task already, of that id or without an outcome; some are alone of their kind."""
+    world = Scheduling()
+    for name in ("known", "fresh", "busy", "again"):
+        world.create(name, every=MINUTE)
+    world.create("other", every=MINUTE, task="other")
+    world.create("behind", every=MINUTE, overlap=Overlap.QUEUE_ALL)
+    world.create("free", every=MINUTE, overlap=Overlap.ALLOW)
+    world.ask(TriggerSchedule(0, "busy", "by-hand"))
+    world.harness.queues.apply(enqueue(at(1, schedule="known"), created=NEW_YEAR))
+    world.sleep(MINUTE)
+    expected = {
+        **{name: {"fired": 1} for name in ("fresh", "again", "other", "behind", "free")},
+        "known": {},
+        "busy": {"fired": 1, "overlap": 1},
+    }
+    assert {name: world.counts(name) for name in expected} == expected
+    machine = world.harness.queues.machine
+    made = [at(1, schedule=name) for name in ("fresh", "again", "other", "behind", "free")]
+    assert machine.states(made) == [State.QUEUED] * 5
+    assert machine.states([at(1, schedule="busy")]) == [State.UNKNOWN]
 
 
 # ---- outages -------------------------------------------------------------------------------------
