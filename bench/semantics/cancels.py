@@ -4,11 +4,12 @@ import statistics
 import time
 from functools import cache
 
-from bench.harness import client, cluster, wait_until
+from bench.harness import client, cluster, statuses, wait_until
 from bench.semantics import turns
 from bench.semantics.rows import Reached, Row, at_most
 from bench.tasks import noop, until_cancelled
 from raftwork import Status
+from raftwork.testing.processes import LocalCluster
 
 _MANY = 1_000_000
 _RUNNING = 100
@@ -38,6 +39,7 @@ def _of_many() -> tuple[float, dict[str, int]]:
         task = app.named(noop.name, queue="waits")
         for _ in range(_MANY // 10_000):
             task.enqueue_many([()] * 10_000)
+        wait_until(lambda: _all_know(made), 60, "all brokers know them")
         before = turns.turns(made)
         assert max(map(len, before.values())), "no turn of a hundred batches of 10,000 was noted"
         began = time.perf_counter()
@@ -46,6 +48,14 @@ def _of_many() -> tuple[float, dict[str, int]]:
         assert cancelled == _MANY, f"{cancelled} cancelled"
         longest = turns.longest(made, before)
     return seconds, longest
+
+
+def _all_know(made: LocalCluster) -> bool:
+    """Whether every broker has applied all that was enqueued: turns for that are none of ours."""
+    return all(
+        {queue.name: queue.queued for queue in status.queues}.get("waits") == _MANY
+        for status in statuses(made, made.addresses)
+    )
 
 
 def _told() -> Reached:

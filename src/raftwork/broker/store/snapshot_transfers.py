@@ -170,7 +170,7 @@ class Transfers:
 
     def _make(self, source: Path, target: Path, stopped: Stopped) -> Made:
         size, free = source.stat().st_size, shutil.disk_usage(source.parent).free
-        if free < size + 8 * self._opener.options.wal_bytes:
+        if free < size + 16 * self._opener.options.wal_bytes:
             # The snapshot would take the last of the disk, and the next commit would end us.
             text = "no snapshot is made: the disk has %d bytes left for %d"
             log.warning(text, free, size, extra=alike("no room"))
