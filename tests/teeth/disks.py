@@ -15,4 +15,16 @@ DISKS = (
         ),
         ("test_a_disk_that_fills_costs_at_most_its_broker_and_a_majority_is_refused_in_time",),
     ),
+    Break(
+        "a reserve of 0 is not what was asked for",
+        (
+            Edit("raftwork.broker.disk_gauge:DiskGauge.tend", "not self._reserve or ", ""),
+            Edit(
+                "raftwork.broker.disk_space:DiskSpace.look",
+                "needed = self._reserve",
+                "needed = 1 << 29",
+            ),
+        ),
+        ("test_what_is_thrown_away_takes_tasks_on_a_nearly_full_disk",),
+    ),
 )
