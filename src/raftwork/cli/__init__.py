@@ -57,11 +57,15 @@ def main() -> None:
     """A highly available task queue that needs no external broker.
 
     \b
-    Example, in three terminals and a fourth:
-      raftwork broker --name a --cluster a=127.0.0.1:7701 --data /tmp/a
-      raftwork worker tasks:app --brokers 127.0.0.1:7701
-      raftwork enqueue tasks.add 1 2 --wait --brokers 127.0.0.1:7701
-      raftwork status --brokers 127.0.0.1:7701
+    Example, a broker and a worker in one terminal, and a task from a second:
+      raftwork dev tasks:app
+      raftwork enqueue tasks.add 1 2 --wait
+      raftwork status
+
+    \b
+    The same with a broker and a worker that stay, each in its own:
+      raftwork broker --name a --cluster a=127.0.0.1:7701 --data data/a
+      raftwork worker tasks:app
     """
     fill()
     start_plain()
