@@ -16,7 +16,10 @@ from raftwork.wire import pack, unpack
 
 #: Containers within containers, beyond which a value counts as cyclic.
 DEPTH_MAX = 100
-#: What helps, for the text of an error.
+#: What helps, for the texts of errors.
+_PLAIN = (
+    "plain values can (None, bool, int, float, str, bytes, list, dict), others by an annotation"
+)
 _ELSEWHERE = "store it elsewhere, and pass on where"
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
@@ -92,7 +95,7 @@ def pack_result(value: object, what: str = "the result", most: int = PAYLOAD_MAX
 
 def _refuse_result(value: object, what: str) -> None:
     if flaw := _flaw(value):
-        raise NotSerializable(f"{what} cannot be sent: {_where(flaw)}")
+        raise NotSerializable(f"{what} cannot be sent: {_where(flaw)}; {_PLAIN}")
 
 
 def _plain(values: object, depth: int = 0) -> bool:
