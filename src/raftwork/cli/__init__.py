@@ -19,12 +19,13 @@ from raftwork.cli.uncollected import uncollected
 from raftwork.errors import RaftworkError
 from raftwork.escapes import visible, visible_lines
 from raftwork.logs import start_plain
-from raftwork.standard_streams import fill
+from raftwork.standard_streams import escape_what_cannot_be_written, fill
 
 
 class _Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the options before the subcommand."""
+        escape_what_cannot_be_written()
         with _errors():
             return super().parse_args(ctx, args)
 
