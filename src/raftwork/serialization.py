@@ -16,6 +16,11 @@ from raftwork.wire import pack, unpack
 
 #: Containers within containers, beyond which a value counts as cyclic.
 DEPTH_MAX = 100
+#: What helps, for the texts of errors.
+_PLAIN = (
+    "plain values can (None, bool, int, float, str, bytes, list, dict), others by an annotation"
+)
+_ELSEWHERE = "store it elsewhere, and pass on where"
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
@@ -57,7 +62,8 @@ def pack_call(
         raise
     if len(payload) > PAYLOAD_MAX:
         raise PayloadTooLarge(
-            f"the arguments of {name} are {len(payload)} bytes, more than {PAYLOAD_MAX}"
+            f"the arguments of {name} are {len(payload)} bytes, more than {PAYLOAD_MAX}:"
+            f" {_ELSEWHERE}"
         )
     return payload
 
@@ -83,13 +89,13 @@ def pack_result(value: object, what: str = "the result", most: int = PAYLOAD_MAX
         _refuse_result(value, what)
         raise
     if len(data) > most:
-        raise PayloadTooLarge(f"{what} is {len(data)} bytes, more than {most}")
+        raise PayloadTooLarge(f"{what} is {len(data)} bytes, more than {most}: {_ELSEWHERE}")
     return data
 
 
 def _refuse_result(value: object, what: str) -> None:
     if flaw := _flaw(value):
-        raise NotSerializable(f"{what} cannot be sent: {_where(flaw)}")
+        raise NotSerializable(f"{what} cannot be sent: {_where(flaw)}; {_PLAIN}")
 
 
 def _plain(values: object, depth: int = 0) -> bool:

@@ -1,5 +1,6 @@
 """Standard streams as they are found: missing, closed, or replaced by a user's object."""
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -67,3 +68,13 @@ def _gone(stream: object) -> bool:
         return stream is None or getattr(stream, "closed", False) is True
     except BaseException:  # noqa: BLE001 - a user's object; it is there
         return False
+
+
+def escape_what_cannot_be_written() -> None:
+    """Have stdout and stderr write `\\u2026` where their encoding has no such character.
+
+    A terminal of ISO 8859 is none's fault: it was a traceback, of `--help` too.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")

@@ -101,5 +101,5 @@ def test_a_taken_port_ends_it_with_the_reason(place: Place) -> None:
     done = place.sh("raftwork dev tasks:app")
     assert done.code == 1
     assert "Address already in use" in done.err or "in use" in done.err
-    assert "dev | the broker ended with status 1" in done.err
+    assert "dev | the broker ended with status 1; --port N is for a second one" in done.err
     assert "worker |" not in done.err, "it would work for somebody else's broker"

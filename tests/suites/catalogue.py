@@ -49,7 +49,6 @@ SUITES = (
             r"nested_backend_in_seq|nested_parallelism_limit|backend_hinting|context_manager": "the"
             " name of loky's class is asked for",
             r"error_capture": "the pool of loky is asked for",
-            r"parallel_pickling": "`NotSerializable` is raised, not `PicklingError`",
             r"generator_call_separated_gc": "calls at the same time are refused by loky, whose"
             " processes they would share; here each has an executor of its own",
             r"back_compat_backend-raftwork": "the processes of another backend do not know ours",

@@ -19,12 +19,13 @@ from raftwork.cli.uncollected import uncollected
 from raftwork.errors import RaftworkError
 from raftwork.escapes import visible, visible_lines
 from raftwork.logs import start_plain
-from raftwork.standard_streams import fill
+from raftwork.standard_streams import escape_what_cannot_be_written, fill
 
 
 class _Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the options before the subcommand."""
+        escape_what_cannot_be_written()
         with _errors():
             return super().parse_args(ctx, args)
 
@@ -57,11 +58,15 @@ def main() -> None:
     """A highly available task queue that needs no external broker.
 
     \b
-    Example, in three terminals and a fourth:
-      raftwork broker --name a --cluster a=127.0.0.1:7701 --data /tmp/a
-      raftwork worker tasks:app --brokers 127.0.0.1:7701
-      raftwork enqueue tasks.add 1 2 --wait --brokers 127.0.0.1:7701
-      raftwork status --brokers 127.0.0.1:7701
+    Example, a broker and a worker in one terminal, and a task from a second:
+      raftwork dev tasks:app
+      raftwork enqueue tasks.add 1 2 --wait
+      raftwork status
+
+    \b
+    The same with a broker and a worker that stay, each in its own:
+      raftwork broker --name a --cluster a=127.0.0.1:7701 --data data/a
+      raftwork worker tasks:app
     """
     fill()
     start_plain()

@@ -8,15 +8,17 @@ The workers are to be started with `raftwork worker … --pickle`: what joblib s
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pickle import PicklingError
 from typing import TYPE_CHECKING, Any, Final
 
 from raftwork.client.app import App
 from raftwork.client.overview import observe
 from raftwork.contrib.peers import peer
-from raftwork.errors import RaftworkError, Unavailable
+from raftwork.errors import NotSerializable, RaftworkError, Unavailable
 from raftwork.executor import Executor, RunFuture
 
 if TYPE_CHECKING:
@@ -101,11 +103,20 @@ class RaftworkBackend(_parallel.AutoBatchingMixin, _parallel.ParallelBackendBase
     def submit(
         self, func: Callable[[], object], callback: Callable[[Any], object] | None = None
     ) -> RunFuture[Any]:
-        """See ParallelBackendBase."""
+        """See ParallelBackendBase. What cannot be sent is an error of its future.
+
+        All but the first few come from a callback: what that raised, nobody would be told, and
+        Parallel would wait for ever.
+        """
         assert self._executor is not None, "configure comes first"
-        future = self._executor.submit(func)
-        self._sent.add(future)
-        future.add_done_callback(self._sent.discard)
+        try:
+            future = self._executor.submit(func)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's
+            future = RunFuture(threading.RLock())
+            future.set_exception(_as_joblib_says(error))
+        else:
+            self._sent.add(future)
+            future.add_done_callback(self._sent.discard)
         if callback is not None:
             future.add_done_callback(callback)
         return future
@@ -130,6 +141,15 @@ class RaftworkBackend(_parallel.AutoBatchingMixin, _parallel.ParallelBackendBase
                 self._app.cancel(ids=ids)
         if ensure_ready:
             self.configure(self.parallel.n_jobs, self.parallel, **self.parallel._backend_kwargs)  # noqa: SLF001
+
+
+def _as_joblib_says(error: Exception) -> Exception:
+    """As its other backends: programs catch PicklingError."""
+    if not isinstance(error, NotSerializable):
+        return error
+    said = PicklingError(f"Could not pickle the task to send it to the workers: {error}")
+    said.__cause__ = error
+    return said
 
 
 _parallel.register_parallel_backend("raftwork", RaftworkBackend)

@@ -24,7 +24,7 @@ from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import ClusterSettings, Machine, create_or_migrate
 from raftwork.broker.workers.inspection import Inspection
 from raftwork.consensus.core import Position
-from raftwork.errors import REFUSALS, RaftworkError
+from raftwork.errors import REFUSALS, AppClosed, RaftworkError
 from raftwork.features import from_broker, to_broker
 from raftwork.messages import FromBroker, Ping, Refused, Result, ToBroker, WorkerHello
 from raftwork.messages.request import Request
@@ -98,6 +98,7 @@ class VirtualCluster:
         #: ms on the leader's monotonic clock, and what to add for ms since 1970.
         self.now = 0
         self._epoch = time.time_ns() // 1_000_000 - _SETTLED_MS
+        self._closed = False
         self._db = apsw.Connection(":memory:")
         create_or_migrate(self._db, ClusterSettings(), LEVELS.most)
         self._db.execute("BEGIN")  # never committed: nobody else looks, and there is no disk
@@ -124,8 +125,10 @@ class VirtualCluster:
         self.settle()
 
     def close(self) -> None:
-        """Free the tables."""
-        self._db.close()
+        """Free the tables. Threads that a test has left may ask at this moment, and later."""
+        with self.lock:
+            self._closed = True
+            self._db.close()
 
     @property
     def time(self) -> int:
@@ -137,6 +140,8 @@ class VirtualCluster:
     def ask(self, request: Request, reply: type[object], answered: Answered) -> None:
         """Send the leader a request; `answered` is called with its answer, now or later."""
         with self.lock:
+            if self._closed:
+                raise AppClosed("the test that this App belonged to is over")
             self.happened += 1
             self.settle()  # what code that runs now has said of itself
             number = next(self._numbers)

@@ -38,7 +38,7 @@ def load(target: str) -> AppLike:
         fitting = isinstance(tasks, Mapping) and all(map(callable, tasks.values()))
     except BaseException as error:
         text = f"cannot import {module_name!r}: {kind_of(error)}: {message_of(error)}"
-        raise LoadError(text + _place(error)) from error
+        raise LoadError(text + (_absent(module_name, error) or _place(error))) from error
     if app is None:
         hint = _hidden(module_name, str(file or "")) or _apps(module)
         raise LoadError(f"module {module_name!r} has no {app_name!r}{hint}")
@@ -101,6 +101,18 @@ def _hidden(module: str, file: str) -> str:
                 f"; it is the one of {file or 'Python itself'}, which hides your {own}: "
                 "give yours another name"
             )
+    return ""
+
+
+def _absent(module: str, error: BaseException) -> str:
+    """A hint where it was looked for, if the module itself, or a package it is in, is not there."""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    names = {module, *(module[:dot] for dot, each in enumerate(module) if each == ".")}
+    if error.name not in names:
+        return ""
+    with suppress(OSError):  # it was removed
+        return f"; start this where {error.name.replace('.', '/')}.py is: here is {os.getcwd()}"
     return ""
 
 

@@ -1,5 +1,8 @@
 """`--help` fits 80 columns, says what each command is for, and shows how it is typed (X13)."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -39,6 +42,16 @@ def test_no_summary_is_cut_off(path: tuple[str, ...]) -> None:
     summaries = lines[lines.index("Commands:") + 1 :]
     assert len(summaries) == sum(len(p) == len(path) + 1 and p[: len(path)] == path for p in ALL)
     assert not [line for line in summaries if line.endswith("...")]
+
+
+def test_a_terminal_that_lacks_a_character_is_shown_its_number() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "raftwork", "enqueue", "--help"],
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"--brokers HOST:PORT,\\u2026" in done.stdout
 
 
 def test_an_option_that_is_none_is_answered_with_those_there_are() -> None:

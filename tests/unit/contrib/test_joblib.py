@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pickle import PicklingError
 from typing import Any
 from unittest import mock
 
@@ -11,7 +12,7 @@ import joblib
 import pytest
 from joblib.parallel import BACKENDS, SequentialBackend
 
-from raftwork import Unavailable
+from raftwork import PayloadTooLarge, Unavailable
 from raftwork.client.overview import Overview
 from raftwork.contrib import joblib as contrib
 from raftwork.contrib.joblib import RaftworkBackend
@@ -72,6 +73,29 @@ def test_an_error_is_the_functions_own_and_ends_the_rest(app: VirtualApp) -> Non
         )
     assert len(app.enqueued("raftwork.executor.call")) < 50
     assert parallel(app, 2, backend=backend)([joblib.delayed(double)(1)] * 2) == [2, 2]
+
+
+class Unpicklable:
+    def __reduce__(self) -> str:
+        raise RuntimeError("not me")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("bad", "raised", "told"),
+    [
+        (Unpicklable(), PicklingError, "the task to send it to the workers: .*not me"),
+        (bytes(2_000_000), PayloadTooLarge, "more than 1048576: store it elsewhere"),
+    ],
+)
+def test_what_cannot_be_sent_is_raised_early_or_late(
+    app: VirtualApp, bad: object, raised: type[Exception], told: str
+) -> None:
+    """All but the first few are sent by a callback: what that raised was lost, and nobody told."""
+    for place in (0, 40):
+        calls = [joblib.delayed(note)(bad if n == place else n) for n in range(50)]
+        with pytest.raises(raised, match=told):
+            parallel(app, 2, batch_size=1)(calls)
 
 
 def test_what_runs_in_parallel_inside_takes_no_slots_of_the_cluster(app: VirtualApp) -> None:

@@ -261,6 +261,27 @@ def test_threads_may_enqueue_meanwhile(virtual: VirtualApp) -> None:
     assert virtual.run_until_idle() == 8
 
 
+def test_a_thread_that_a_test_left_neither_fails_the_next_test_nor_goes_on() -> None:
+    """It was an error of SQLite's at the end of the test, or the thread enqueued for ever."""
+    ended: list[BaseException] = []
+
+    def go_on(app: App, begun: threading.Event) -> None:
+        try:
+            while True:
+                app.named("t.add").enqueue_many([(1,)] * 200)
+                begun.set()
+        except AppClosed as error:
+            ended.append(error)
+
+    with installed() as app:
+        begun = threading.Event()
+        thread = threading.Thread(target=go_on, args=(app, begun))
+        thread.start()
+        assert begun.wait(30)
+    thread.join(30)
+    assert "the test that this App belonged to is over" in str(ended)
+
+
 def test_time_does_not_pass_while_other_code_runs(virtual: VirtualApp) -> None:
     """It jumped by a day, past the end of results, when a machine was slow."""
     begun, ends = threading.Event(), threading.Event()

@@ -54,6 +54,9 @@ def test_an_app_is_found_in_the_current_directory(here: Path) -> None:
     ("target", "text"),
     [
         ("no_such_module_here:app", "no_such_module_here"),
+        ("not.there:app", r"No module named 'not'; start this where not.py is: here is /.*"),
+        ("pkg.not_there:app", r"; start this where pkg/not_there.py is: here is /.*"),
+        ("lacking_tasks:app", r"No module named 'not_installed' \(.*lacking_tasks.py:1\)$"),
         ("their_tasks:apple", "has no 'apple': write their_tasks:app$"),
         ("their_tasks:number", "is not an App but of type int: write their_tasks:app$"),
         ("their_tasks", "is not MODULE:APP.*write their_tasks:app$"),
@@ -81,6 +84,9 @@ def test_an_app_is_found_in_the_current_directory(here: Path) -> None:
 def test_what_is_wrong_with_a_target_is_said(here: Path, target: str, text: str) -> None:
     (here / "their_tasks.py").write_text(APP)
     (here / "broken_tasks.py").write_text("1 / 0")
+    (here / "lacking_tasks.py").write_text("import not_installed")
+    (here / "pkg").mkdir()
+    (here / "pkg/__init__.py").write_text("")
     (here / "leaving_tasks.py").write_text("raise SystemExit(7)")
     (here / "queue.py").write_text(APP)
     (here / "time").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import logging
 import os
@@ -63,6 +64,8 @@ class Supervisor:
         self._broker_part, self._worker_part = broker, worker
         self._watched, self._say = watched, say
         self._watches = False
+        #: What to do about the broker's end, if that is known.
+        self._remedy = ""
         self._broker: Process | None = None
         self._worker: Process | None = None
         #: Workers that were replaced, and finish what they run under the old code.
@@ -101,7 +104,7 @@ class Supervisor:
                         self._say(f"{_shown(event.files)} changed: restarts the worker")
                         self._replace()
                 case Ended() if event.process is self._broker:
-                    self._say(f"the broker ended with status {event.process.code}")
+                    self._say(f"the broker ended with status {event.process.code}{self._remedy}")
                     return 1
                 case Ended() if event.process is self._worker:
                     how = f"the worker ended with status {event.process.code}"
@@ -175,6 +178,10 @@ class Supervisor:
     def _broker_said(self, line: str) -> None:
         if line.startswith("listening "):
             self._events.put(Ready())
+        elif os.strerror(errno.EADDRINUSE) in line:
+            self._remedy = (
+                "; --port N is for a second one, and RAFTWORK_BROKERS=127.0.0.1:N for its programs"
+            )
 
 
 def watch(directories: Sequence[Path], changed: Callable[[Iterable[str]], None]) -> bool:
