@@ -273,7 +273,7 @@ class Schedules:
 
         Those whose ids are known already are not made again. It is for the past: what it makes of
         the future is not made a second time when that comes. Raises ProtocolError for more than
-        10,000 ticks, TypeError for naive datetimes.
+        10,000 ticks, TypeError for naive datetimes, ValueError if `b` is before `a`.
         """
         return self._backfill(id, a, b, overlap).result().made
 
@@ -354,9 +354,10 @@ class Schedules:
     def _backfill(
         self, id_: str, a: datetime, b: datetime, overlap: str
     ) -> Reply[ScheduleBackfilled]:
-        request = BackfillSchedule(
-            0, schedule_id(id_), instant("a", a), instant("b", b), overlap_policy(overlap)
-        )
+        begin, end = instant("a", a), instant("b", b)
+        if end < begin:
+            raise ValueError(f"a must not be later than b, got {a} and {b}")
+        request = BackfillSchedule(0, schedule_id(id_), begin, end, overlap_policy(overlap))
         return self._app.call(request, ScheduleBackfilled)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from raftwork.conversion.shapes import Misfit
 from raftwork.messages.flow_values import Reference
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from raftwork.conversion.compiler import Compiler
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
@@ -30,3 +32,13 @@ def plain_of(value: object, compiler: Compiler) -> object:
     if not shape.rich:
         raise Misfit(kind.__qualname__)
     return shape.out(value)
+
+
+def is_plain(value: object, plain: object) -> bool:
+    """Whether a value is its own plain form, `plain` (of a tuple that is a list)."""
+    if isinstance(plain, list) and type(value) in (list, tuple):
+        parts = cast("Sequence[object]", value)
+        return len(parts) == len(plain) and all(map(is_plain, parts, plain))
+    if isinstance(plain, dict) and isinstance(value, dict):
+        return all(is_plain(value.get(key), part) for key, part in plain.items())
+    return value is plain  # no code of the user's that compares

@@ -57,6 +57,7 @@ class Types:
         return pack(plain)
 
 
+_TOO_DEEP: Final = "nested too deep, or within itself"
 #: Of every App without converters of its own.
 NO_TYPES: Final = Types({})
 
@@ -85,7 +86,7 @@ class Unknown:
                 [self._types.plain_of(value) for value in args],
                 {name: self._types.plain_of(value) for name, value in kwargs.items()},
             )
-        except Misfit:
+        except (Misfit, RecursionError):  # of what is in itself, or too deep
             raise error from None
 
 
@@ -147,8 +148,12 @@ class Annotations(Unknown):
     def rescue(
         self, error: NotSerializable, args: Sequence[object], kwargs: Mapping[str, object]
     ) -> Arguments:
-        """Raises the error, with what helps: here is the code, so an annotation would."""
-        super().rescue(error, args, kwargs)
+        """Raises the error, with what helps: here is the code, so an annotation may."""
+        from raftwork.conversion.by_value import is_plain
+
+        plain, named = super().rescue(error, args, kwargs)
+        if is_plain(args, plain) and is_plain(kwargs, named):
+            raise error from None  # too large a number, say: an annotation changes nothing
         raise NotSerializable(f"{error}; annotate the parameter, and it arrives as one") from None
 
     def into(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Arguments:
@@ -170,6 +175,8 @@ class Annotations(Unknown):
             return way(returns)(value)
         except Misfit as misfit:
             raise NotSerializable(f"the result of {self._name}: {misfit}") from None
+        except RecursionError:
+            raise NotSerializable(f"the result of {self._name}: {_TOO_DEEP}") from None
 
     def _each(
         self,
@@ -193,6 +200,8 @@ class Annotations(Unknown):
                     named[name] = way(shape)(value)
         except Misfit as misfit:
             raise error(f"argument {place} of {self._name}: {misfit}") from None
+        except RecursionError:
+            raise error(f"argument {place} of {self._name}: {_TOO_DEEP}") from None
         return made, named
 
     # ---- compiling ------------------------------------------------------------------------------

@@ -102,6 +102,11 @@ def test_all_that_coroutines_may_ask(app: ScheduledApp) -> None:
     asyncio.run(ask())
 
 
+def test_a_backfill_that_ends_before_it_begins_is_not_asked_for(app: ScheduledApp) -> None:
+    with pytest.raises(ValueError, match="a must not be later than b"):
+        app.schedules.backfill("a", NEW_YEAR, NEW_YEAR - HOUR)
+
+
 def test_an_override_shows_and_can_be_taken_back(app: ScheduledApp) -> None:
     app.schedule("nightly", cron="30 2 * * *")(app.task(name="job")(lambda: None))
     assert app.schedules.apply(app.declarations, "tasks:app") == {"nightly": "created"}

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -115,6 +115,42 @@ def test_a_rich_value_without_an_annotation_is_refused_with_what_helps() -> None
         signature(bare).rescue(refused, (DAY,), {})
     with pytest.raises(NotSerializable, match=r"object$"):
         signature(bare).rescue(NotSerializable("of t.f: object"), (object(),), {})
+
+
+@pytest.mark.parametrize(
+    "value", [2**70, "\ud800", [("a", {"b": [2**70]})]], ids=["number", "text", "within"]
+)
+def test_no_annotation_is_suggested_where_none_would_help(value: object) -> None:
+    with pytest.raises(NotSerializable, match=r"no$"):
+        signature(bare).rescue(NotSerializable("no"), (1, value), {"b": value})
+
+
+def test_what_is_within_itself_is_refused_as_anything_else_that_cannot_travel() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    for sig in (signature(bare), Unknown(NO_TYPES)):
+        with pytest.raises(NotSerializable, match=r"deeper than 100$"):
+            sig.rescue(NotSerializable("deeper than 100"), (endless,), {})
+
+
+class Chained(NamedTuple):
+    day: date
+    rest: "Chained | None" = None
+
+
+def chain(a: Chained) -> Chained:
+    return a
+
+
+def test_a_typed_value_that_is_nested_too_deep_is_named() -> None:
+    deep = Chained(DAY)
+    for _ in range(3_000):
+        deep = Chained(DAY, deep)
+    told = r"argument 1 'a' of t.f: nested too deep, or within itself"
+    with pytest.raises(NotSerializable, match=told):
+        signature(chain).out((deep,), {})
+    with pytest.raises(NotSerializable, match=r"the result of t\.f: nested too deep"):
+        signature(chain).result_out(deep)
 
 
 def test_by_name_it_goes_by_what_it_is() -> None:
