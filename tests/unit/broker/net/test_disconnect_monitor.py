@@ -152,8 +152,11 @@ def test_strangers_who_come_and_go_wake_nobody_and_who_leaves_then_is_reported_a
         transport.tend(now)
         broker.closed += transport.tidy()
 
+    def paced() -> bool:
+        return transport._disconnects.paced
+
     now = PACE_MS
-    while not transport._disconnects.paced:
+    while not paced():
         come_and_go(50)
         transport.poll(PACE_MS, anyone=True)
         look(now := now + PACE_MS)
@@ -167,7 +170,7 @@ def test_strangers_who_come_and_go_wake_nobody_and_who_leaves_then_is_reported_a
         look(now)
         now += PACE_MS // 2
     assert broker.closed == [routing]
-    while transport._disconnects.paced:
+    while paced():
         look(now := now + PACE_MS)
     other = connection(context, broker, b"other")
     broker.until_heard(b"other")
