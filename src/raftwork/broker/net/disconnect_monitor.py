@@ -27,7 +27,7 @@ _READ_MAX = 1_000
 #: Between looks for closings (ms) while strangers come and go: and more of theirs than that in
 #: such a time are a flood.
 PACE_MS: Final = 20
-_FLOOD: Final = 4
+_FLOOD: Final = 1
 #: What a monitor's message begins with: the event, and its value.
 _TOLD = Struct("=Hi")
 _LISTENING: Final = int(zmq.EVENT_LISTENING)
