@@ -68,6 +68,7 @@ ALL = {
 WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "compare": compare.main,
     "first-hour": first_hour.main,
+    "hostile": hostile.main,
     "idle": idle.main,
     "keys": keys.main,
     "limited": limited.main,

@@ -1,9 +1,13 @@
-"""`python -m bench.attacks ADDRESS,… --for S [--only NAME] [--overheard FILE]`: hostile input to
-live brokers.
+"""`python -m bench.attacks ADDRESS,… --for S [--only NAME] [--overheard FILE] [--key FILE]`:
+hostile input to live brokers.
 
 Each attack goes as fast as one thread can, up to a limit, against every broker in turn. None
 sends what anybody who can connect may ask for with effect: spoilt requests that still are
 well-formed ones are left out.
+
+With --key the brokers have keys, and the attackers none that is let in: who sends frames comes by
+turns without one, and with one that is unknown. --counted FILE tells how many connections there
+were so far.
 """
 
 import argparse
@@ -15,15 +19,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 from typing import NamedTuple
 
 import zmq
 
 from bench.harness import ROOT
+from bench.keyed import stranger
 from bench.overheard import frames_in
 from raftwork.broker.machine import ClusterSettings
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError
@@ -34,6 +39,7 @@ from raftwork.features.enqueue import Enqueue
 from raftwork.features.queue_settings import SetQueue
 from raftwork.features.results import Ask, Watch
 from raftwork.features.task_batch import read_spec, read_tasks
+from raftwork.keys import Key, decoded, read_key
 from raftwork.messages import (
     FRAME_BYTES_MAX,
     PROTOCOL,
@@ -66,6 +72,20 @@ class Aim(NamedTuple):
     overheard: list[bytes]
     over: Callable[[], bool]
     rng: random.Random
+    #: What anybody may know of brokers that have keys.
+    known: Key | None = None
+    #: The address of this machine that they come from; empty: any.
+    source: str = ""
+    #: Counts connections.
+    counter: "count[int]" = count()
+
+    def connect(self, address: str) -> socket.socket:
+        next(self.counter)
+        return _connect(address, source=self.source)
+
+    def greeted(self, address: str) -> socket.socket:
+        next(self.counter)
+        return greeted(address, source=self.source)
 
     def steps(self) -> Iterator[str]:
         """Addresses in turn, until it is over."""
@@ -154,9 +174,13 @@ def never_reads(aim: Aim) -> None:
 def _flood(aim: Aim, make: Callable[[], list[bytes]], *, reads: bool = True) -> None:
     """Messages to every broker, as a client that said hello; what is answered is thrown away.
 
-    It waits while no broker takes more: who tried again and again would take a CPU from brokers
-    that share the machine, and send them nothing more for it.
+    Of brokers that have keys it gets no further than their door. It waits while no broker takes
+    more: who tried again and again would take a CPU from brokers that share the machine, and send
+    them nothing more for it.
     """
+    if aim.known is not None:
+        _knock(aim, aim.known, make)
+        return
     with zmq.Context() as context:
         sockets = [_dealer(context, address, reads=reads) for address in aim.addresses]
         poller = zmq.Poller()
@@ -178,6 +202,33 @@ def _flood(aim: Aim, make: Callable[[], list[bytes]], *, reads: bool = True) -> 
         finally:
             for each in sockets:
                 each.close()
+
+
+def _knock(aim: Aim, known: Key, make: Callable[[], list[bytes]]) -> None:
+    """The same, by who has no key, and by who has one that is not let in, each time anew."""
+    mine = stranger(known)
+    servers = [public for publics in known.brokers.values() for public in publics]
+    with zmq.Context() as context:
+        for number, address in enumerate(aim.steps()):
+            next(aim.counter)
+            dealer = context.socket(zmq.DEALER)
+            dealer.linger, dealer.immediate = 0, 1
+            if number % 2:
+                dealer.curve_publickey, dealer.curve_secretkey = decoded(mine.public), mine.secret
+                dealer.curve_serverkey = decoded(servers[number % len(servers)])
+            ended = dealer.get_monitor_socket(
+                zmq.EVENT_HANDSHAKE_SUCCEEDED
+                | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+                | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+                | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+                | zmq.EVENT_DISCONNECTED
+            )
+            dealer.connect(f"tcp://{aim.source}:0;{address}" if aim.source else f"tcp://{address}")
+            ended.poll(50)
+            with suppress(zmq.Again):  # nobody takes it, unless the door is open
+                dealer.send_multipart(make(), zmq.NOBLOCK, copy=False)
+            dealer.disable_monitor()
+            dealer.close()
 
 
 def _dealer(
@@ -215,14 +266,14 @@ def _well_formed_request(frame: bytes) -> bool:
 def not_zeromq(aim: Aim) -> None:
     junk = [b"GET / HTTP/1.0\r\n\r\n", bytes(64), b"\xff" * 64]
     for address in aim.steps():
-        with suppress(OSError), _connect(address) as tcp:
+        with suppress(OSError), aim.connect(address) as tcp:
             tcp.sendall(aim.rng.choice([*junk, aim.rng.randbytes(4_096)]))
 
 
 def open_and_close(aim: Aim) -> None:
     for address in aim.steps():
         with suppress(OSError):
-            greeted(address).close()
+            aim.greeted(address).close()
 
 
 def idle_connections(aim: Aim) -> None:
@@ -233,7 +284,7 @@ def idle_connections(aim: Aim) -> None:
                 time.sleep(0.05)
                 continue
             with suppress(OSError):
-                held.append(_connect(address) if number % 2 else greeted(address))
+                held.append((aim.connect if number % 2 else aim.greeted)(address))
     finally:
         for each in held:
             each.close()
@@ -243,20 +294,22 @@ def endless_message(aim: Aim) -> None:
     """A message of ever more parts that does not end."""
     part = b"\x03" + struct.pack(">Q", MIB) + bytes(MIB)
     for address in aim.steps():
-        with suppress(OSError), greeted(address) as tcp:
+        with suppress(OSError), aim.greeted(address) as tcp:
             for _ in range(ENDLESS_MIB):
                 tcp.sendall(part)
                 time.sleep(MIB / RATE)
 
 
-def _connect(address: str, timeout: float = 2.0) -> socket.socket:
+def _connect(address: str, timeout: float = 2.0, source: str = "") -> socket.socket:
     host, port = address.split(":")
-    return socket.create_connection((host, int(port)), timeout)
+    return socket.create_connection((host, int(port)), timeout, (source, 0) if source else None)
 
 
-def greeted(address: str, name: bytes = b"", *, timeout: float = 2.0) -> socket.socket:
+def greeted(
+    address: str, name: bytes = b"", *, timeout: float = 2.0, source: str = ""
+) -> socket.socket:
     """A connection on which ZeroMQ's handshake is over: frames may follow."""
-    tcp = _connect(address, timeout)
+    tcp = _connect(address, timeout, source)
     try:
         tcp.sendall(b"\xff" + bytes(8) + b"\x7f\x03\0" + b"NULL".ljust(20, b"\0") + bytes(32))
         left = 64
@@ -293,9 +346,11 @@ ATTACKS: dict[str, Attack] = {
 
 
 @contextmanager
-def attacked(addresses: list[str], overheard: Path, only: str | None = None) -> Iterator[int]:
+def attacked(
+    addresses: list[str], overheard: Path, only: str | None = None, flags: Sequence[str] = ()
+) -> Iterator[int]:
     """These brokers are under attack, by the process of this id, while it is entered."""
-    flags = [*("--overheard", str(overheard)), *(("--only", only) if only else ())]
+    flags = ["--overheard", str(overheard), *(("--only", only) if only else ()), *flags]
     command = [sys.executable, "-m", "bench.attacks", ",".join(addresses), *flags]
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
@@ -311,6 +366,9 @@ def main() -> None:
     parser.add_argument("--for", dest="seconds", type=float, default=3600.0)
     parser.add_argument("--only", choices=ATTACKS)
     parser.add_argument("--overheard", type=Path, required=True)
+    parser.add_argument("--key", help="of anybody who knows the brokers'")
+    parser.add_argument("--source", default="", help="the address they come from")
+    parser.add_argument("--counted", type=Path)
     options = parser.parse_args()
     until = time.monotonic() + options.seconds
     overheard = frames_in(options.overheard)
@@ -319,11 +377,17 @@ def main() -> None:
         overheard,
         lambda: time.monotonic() > until,
         random.Random(secrets.randbits(64)),
+        read_key(options.key) if options.key else None,
+        options.source,
+        count(),
     )
     chosen = [options.only] if options.only else list(ATTACKS)
     threads = [threading.Thread(target=ATTACKS[name], args=(aim,)) for name in chosen]
     for thread in threads:
         thread.start()
+    while options.counted and any(thread.is_alive() for thread in threads):
+        time.sleep(0.1)
+        options.counted.write_text(repr(aim.counter)[len("count(") : -1])
     for thread in threads:
         thread.join()
 

@@ -1,5 +1,5 @@
-"""`python -m bench hostile`: a live cluster and its worker under each attack of bench.attacks, and
-under all of them at once, while an honest client has its work done.
+"""`python -m bench hostile [--keys]`: a live cluster and its worker under each attack of
+bench.attacks, and under all of them at once, while an honest client has its work done.
 
 Told are the honest client's tasks a second during each attack against those just before it, and the
 brokers' most resident memory during it over the most they had before all attacks. Attackers are on
@@ -7,14 +7,19 @@ the same machine: told is, too, how many CPUs they take, and the ratio by CPU th
 they were elsewhere and all others had only that part of the machine. At the end the replicas must
 hold the same, byte for byte, and the tasks exactly what an honest client asked for.
 `HOSTILE=quick` takes a few seconds for each attack rather than ten.
+
+With --keys the brokers have keys, and the attackers come from an address of their own (--source),
+by turns without a key and with one that is not let in.
 """
 
+import argparse
 import os
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from math import inf
 from pathlib import Path
 
 import psutil
@@ -97,17 +102,34 @@ class Honest:
             self.done += 1
 
 
-def main() -> Figures:
-    figures = Figures("hostile")
-    with overheard_cluster() as (made, said), client(made, timeout=120.0) as app:
+def main(arguments: Sequence[str] = ()) -> Figures:
+    parser = argparse.ArgumentParser(prog="python -m bench hostile", description=__doc__)
+    parser.add_argument("--keys", action="store_true", help="brokers with keys")
+    parser.add_argument(
+        "--source",
+        default="127.0.0.66",
+        help="with --keys, the attackers' address; 127.0.0.1 is the honest client's"
+        " (default %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    figures = Figures("hostile-keys" if options.keys else "hostile")
+    connections = 0
+    with (
+        overheard_cluster(keys=options.keys) as (made, said),
+        client(made, timeout=120.0) as app,
+    ):
         honest, pids = Honest(app), {name: child.pid for name, child in made.children.items()}
         with Peak(pids) as quiet:
             honest.work(2 * SECONDS)
+        source = options.source if options.keys else None
         for name in (*ATTACKS, ALL):
-            _measure(figures, name, made, said, honest, quiet.mb)
+            connections += _measure(figures, name, made, said, honest, quiet.mb, source)
         honest.finish()
         ended = [name for name, child in made.children.items() if not child.alive]
         assert not ended, f"{ended} have ended"
+        if options.keys:
+            conditions = f"{connections} connections from {source}"
+            figures.promise("processes that ended", len(ended), 0, 0, conditions)
         verdict(made, honest.done)
         figures.add("honest tasks, as they should be on all replicas", honest.done, "tasks", "all")
     figures.save()
@@ -121,18 +143,27 @@ def _measure(
     said: Path,
     honest: Honest,
     quiet: dict[str, float],
-) -> None:
+    source: str | None,
+) -> int:
+    """The connections that attackers made, where they are counted: from that address, with keys."""
     before = honest.work(SECONDS)
     first = leader(made)
     pids = {name: child.pid for name, child in made.children.items()}
     addresses = list(made.addresses.values())
-    with attacked(addresses, said, None if name == ALL else name) as pid, Peak(pids) as peak:
+    counted = made.directory / "counted"
+    flags: list[str] = []
+    if source is not None:
+        flags = ["--key", os.environ["RAFTWORK_KEY"], "--source", source, "--counted", str(counted)]
+    only = None if name == ALL else name
+    with attacked(addresses, said, only, flags) as pid, Peak(pids) as peak:
         honest.work(1.0)  # until it is at its work
         attackers = Cpus(pid)
         during = honest.work(SECONDS)
         taken = attackers.used()
+    connections = int(counted.read_text()) if source is not None else 0
     grown = {each: peak.mb[each] - quiet[each] for each in pids}
     followers = [grown[each] for each in made.addresses if each != first]
+    left = during / before / (1 - taken / CPUS)
     figures.add(
         name,
         during / before,
@@ -141,18 +172,22 @@ def _measure(
         before=before,
         during=during,
         attackers=taken,
-        of_left=during / before / (1 - taken / CPUS),
+        of_left=left,
         leader=grown[first or "a"],
         follower=max(followers),
         worker=grown["w0"],
         same_leader=float(leader(made) == first),
     )
+    if source is not None:
+        least, conditions = 0.5 if name == ALL else 0.8, f"{connections} connections"
+        figures.promise(f"{name}, by the CPUs left", left, least, inf, conditions)
+    return connections
 
 
 @contextmanager
-def overheard_cluster() -> Iterator[tuple[LocalCluster, Path]]:
+def overheard_cluster(*, keys: bool = False) -> Iterator[tuple[LocalCluster, Path]]:
     """Three brokers and a worker; what it and this process say to them is in the file."""
-    with cluster(workers=0) as made:
+    with cluster(workers=0, keys=keys) as made:
         said = made.directory / "overheard"
         overhear(said)
         made.start(

@@ -23,7 +23,7 @@ RaftworkError
 │   ├── QueueFull            a queue, or the cluster, holds as much as it may
 │   └── NotLeader            another broker leads; `leader` names it when known
 ├── the outcome is unknown: asking again with the same ids is safe
-│   └── Unavailable          no leader or no majority within the timeout
+│   └── Unavailable          no majority within the timeout, or no answer that could be sent
 ├── the task ended without a value
 │   ├── TaskFailed           its code raised, or ran over its time limit
 │   ├── TaskLost             its worker vanished and it may not be handed out again
@@ -187,8 +187,11 @@ class NotLeader(RaftworkError):
 class Unavailable(RaftworkError):
     """No leader or no majority answered in time; the request may or may not be stored.
 
-    `ids` are the task ids of the call, in its order: enqueueing again with them is safe.
+    `ids` are the task ids of the call, in its order: enqueueing again with them is safe. So it is
+    where the leader carried the request out and failed to say what came of it.
     """
+
+    code = 14
 
     def __init__(self, text: str, ids: tuple[str, ...] = ()) -> None:
         super().__init__(text)
@@ -307,6 +310,7 @@ REFUSALS: Final[dict[int, type[RaftworkError]]] = {
         Unsupported,
         PermissionDenied,
         ScheduleConflict,
+        Unavailable,
         RaftworkError,
     )
 }

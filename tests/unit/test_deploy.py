@@ -1,15 +1,19 @@
 """The files in deploy/ start what there is, with options that there are."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import click
 import pytest
+import yaml
 
 from raftwork.cli import main
+from raftwork.keys import read_key
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
@@ -70,6 +74,60 @@ def test_a_container_has_options_that_there_are(file: Path) -> None:
     known = _options("broker") | _options("worker") | {"--role", "--wait"}
     assert flags <= known
     assert {"--listen", "--http", "--access"} <= flags
+
+
+Service = dict[str, object]
+
+
+def _services() -> dict[str, Service]:
+    found = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return cast("dict[str, Service]", found["services"])
+
+
+def _sees(service: Service) -> list[object]:
+    """Which parts of the volume of keys; None is all of it."""
+    found: list[object] = []
+    for mount in cast("list[object]", service["volumes"]):
+        if isinstance(mount, dict) and mount["source"] == "keys":
+            assert mount["read_only"]
+            found.append(mount["volume"].get("subpath"))
+        elif str(mount).startswith("keys:"):
+            found.append(None)
+    return found
+
+
+def test_a_container_sees_no_key_but_its_own(tmp_path: Path) -> None:
+    """As the service that makes them leaves them: run here as it is there."""
+    services = _services()
+    (script,) = cast("list[str]", services["keys"]["command"])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for _ in range(2):  # the second time it only hands out the list
+        subprocess.run(
+            ["/bin/sh", "-ec", script.replace("$$", "$")],
+            cwd=tmp_path,
+            env=os.environ | {"PATH": path},
+            check=True,
+            capture_output=True,
+        )
+    for name, service in services.items():
+        if name == "keys":
+            assert _sees(service) == [None]
+            continue
+        (part,) = _sees(service)
+        mine = tmp_path / str(part)
+        keys = [each.name for each in mine.glob("*.key")]
+        if part == "worker":
+            assert cast("dict[str, str]", service["environment"])["RAFTWORK_KEY"] in (
+                f"/keys/{each}" for each in keys
+            )
+        else:
+            assert part == name
+            command = cast("list[str]", service["command"])
+            assert command[command.index("--key") + 1] == f"/keys/{name}.key"
+            assert command[command.index("--access") + 1] == "/keys/access.toml"
+            assert (mine / "access.toml").read_text() == (tmp_path / "access.toml").read_text()
+        assert len(keys) == 1
+        assert read_key(str(mine / keys[0])).name == part
 
 
 def test_brokers_are_started_again_whatever_ends_them() -> None:

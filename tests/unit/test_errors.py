@@ -104,6 +104,7 @@ def test_a_broker_refuses_with_each_code_and_one_error() -> None:
         8: "PermissionDenied",
         12: "UnknownSchedule",
         13: "ScheduleConflict",
+        14: "Unavailable",
     }
     assert {kind.code for kind in _kinds().values()} == set(Code)
 

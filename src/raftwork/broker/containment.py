@@ -17,7 +17,7 @@ and end that one, too. There are these boundaries and no others:
 - an incoming frame (`Node.receive`, `Node.receive_peer`): the session is closed with all that
   belongs to it, and what comes from there is not read for a while;
 - an outgoing frame (`OutgoingFrames`), and a hello to one peer (`Handshake`): the frame is lost, as
-  any frame may be;
+  any frame may be; an answer that cannot be said becomes a refusal;
 - dialling one peer (`Handshake`), and telling people what happened (`Node.tell`);
 - the state of the active leader (`leader/supervisor.py`): dropped and made anew from the machine's
   tables;

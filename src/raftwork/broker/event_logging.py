@@ -48,6 +48,7 @@ from raftwork.broker.peer_events import (
     PeerMoveUnsaved,
     PeerOneWay,
     SessionClosed,
+    StrangersSlowed,
 )
 from raftwork.consensus.replica_events import Cause, Election, SnapshotNotMade, SnapshotRejected
 
@@ -77,7 +78,7 @@ LEVELS: Final[Mapping[type, int]] = {
                 HttpEnded,
                 ListensOnLoopback,
             ),
-            *(SessionClosed, SlowTurn),
+            *(SessionClosed, SlowTurn, StrangersSlowed),
             *(PeerDown, PeerElsewhere, PeerMistaken, PeerMoveUnsaved, PeerOneWay, PeerRefuses),
             *(BalancerUnknown, KeyMayNot, KeyNotKnown, QueueFullRefusal, WorkerRefused),
             *(SnapshotNotMade, SnapshotRejected, Waits),

@@ -1,17 +1,26 @@
-"""Frames for clients and workers on their way out. What cannot be sent fails by itself."""
+"""Frames for clients and workers on their way out. What cannot be sent fails by itself.
+
+An answer that cannot be said becomes a refusal: its asker would wait for it, and ask again, until
+its time is over. What was asked for may have been done all the same.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
+from raftwork.errors import PayloadTooLarge
 from raftwork.features import from_broker
+from raftwork.messages import FRAME_BYTES_MAX, Code, Refused
+from raftwork.messages.registry import replies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from raftwork.broker.containment import Containment
     from raftwork.messages import FromBroker
+
+_ANSWERS: Final = frozenset(replies.values())
 
 
 class OutgoingFrames:
@@ -30,6 +39,7 @@ class OutgoingFrames:
         self._send = send
         self._unsent = unsent
         self._boundary = containment.of("a frame that goes out", self._failed)
+        self._answer = containment.of("an answer that goes out", lambda: None)
 
     def flush(self) -> None:
         """Send all there is."""
@@ -40,12 +50,35 @@ class OutgoingFrames:
             try:
                 while leaving:
                     routing, message = leaving[0]
-                    self._send(routing, from_broker.encode(message))
+                    try:
+                        frame = _encoded(message)
+                    except Exception as error:  # noqa: BLE001 - as below
+                        frame = self._refusal(message, error)
+                    self._send(routing, frame)
                     leaving.popleft()
             except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
                 self._boundary.stop(error)
+
+    def _refusal(self, message: FromBroker, error: Exception) -> bytes:
+        """Of what is answered with what cannot be said; raises the error if it is no answer."""
+        if type(message) not in _ANSWERS:
+            raise error
+        self._answer.stop(error)
+        text = (
+            f"the broker failed to say its answer ({type(message).__name__}:"
+            f" {type(error).__name__}), so what was asked for may have been done; its log says more"
+        )
+        return from_broker.encode(Refused(cast("int", message[0]), Code.UNAVAILABLE, text))
 
     def _failed(self) -> None:
         """The first of what is to leave could not be sent."""
         routing, _ = self._leaving.popleft()
         self._unsent(routing)
+
+
+def _encoded(message: FromBroker) -> bytes:
+    frame = from_broker.encode(message)
+    if len(frame) > FRAME_BYTES_MAX:  # who it is for would close the connection, again and again
+        what = f"{type(message).__name__} of {len(frame)} bytes"
+        raise PayloadTooLarge(f"{what}: a frame may have {FRAME_BYTES_MAX}")
+    return frame

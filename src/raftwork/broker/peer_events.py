@@ -275,6 +275,19 @@ class AddressSlowed:
 
 
 @dataclass(frozen=True, slots=True)
+class StrangersSlowed:
+    """Connections closed before it was known whose they were: few others are let in for a while."""
+
+    closed: int  # connections in a second
+
+    def __str__(self) -> str:
+        return (
+            f"{self.closed} connections closed within a second before it was known whose they were:"
+            " for now few are let in from where no key was let in so far; those that are open stay"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class KeyMayNot:
     """A key that is let in asked for more than it is for."""
 
@@ -357,6 +370,7 @@ PeerEvent = (
     | HostKnown
     | KeyNotKnown
     | AddressSlowed
+    | StrangersSlowed
     | KeyMayNot
     | AccessReloaded
     | HttpEnded

@@ -113,6 +113,8 @@ class Requests:
             return True
         self._leave_window(sent, now)
         error = REFUSALS[refused.code](refused.text)
+        if isinstance(error, Unavailable):
+            error.ids = sent.ids
         if sent.wait_when_full and isinstance(error, QueueFull):
             self._wait_for_room(sent, error, now)
         else:

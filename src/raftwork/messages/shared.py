@@ -61,6 +61,7 @@ class Code(IntEnum):
     PERMISSION_DENIED = errors.PermissionDenied.code
     UNKNOWN_SCHEDULE = errors.UnknownSchedule.code
     SCHEDULE_CONFLICT = errors.ScheduleConflict.code
+    UNAVAILABLE = errors.Unavailable.code
 
     @classmethod
     def _missing_(cls, value: object) -> "Code":  # noqa: ARG003

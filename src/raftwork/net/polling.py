@@ -35,7 +35,7 @@ class SocketPoller:
         self._sockets: dict[int, zmq.Socket[bytes]] = {}
         self._plain: set[int] = set()
         self._used: dict[zmq.Socket[bytes], None] = {}
-        self._ignored: zmq.Socket[bytes] | None = None
+        self._ignored: set[zmq.Socket[bytes]] = set()
 
     def register(self, readable: zmq.Socket[bytes] | int, *, late: bool = False) -> None:
         """Have `poll` return when there is something to read here. A socket may be read `late`."""
@@ -66,11 +66,14 @@ class SocketPoller:
         return False
 
     def ignore(self, socket: zmq.Socket[bytes], *, ignored: bool) -> None:
-        """Whether to return, until told otherwise, for what there is to read here.
+        """Whether not to return, until told otherwise, for what there is to read here.
 
-        To be called for one socket only, which is none of those that may be read late.
+        Not to be called for sockets that may be read late.
         """
-        self._ignored = socket if ignored else None
+        if ignored:
+            self._ignored.add(socket)
+        else:
+            self._ignored.discard(socket)
         for poll in (self._poll, self._prompt):
             poll.modify(_descriptor(socket), 0 if ignored else select.POLLIN)
 
@@ -107,9 +110,9 @@ class SocketPoller:
 
     def _ask_used(self) -> list[object]:
         """The used sockets that have something to read; the others count as used no more."""
-        asked = [(socket, _POLLIN) for socket in self._used if socket is not self._ignored]
+        asked = [(socket, _POLLIN) for socket in self._used if socket not in self._ignored]
         found = zmq.zmq_poll(asked, 0)
-        if not found and self._ignored is None:
+        if not found and not self._ignored:
             self._used = {}
             return []
         ready: list[object] = [socket for socket, _ in found]

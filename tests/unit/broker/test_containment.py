@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 import pytest
 
+from raftwork.broker import outgoing_frames
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.broker.dispatch.dispatcher import Dispatcher
@@ -17,14 +18,15 @@ from raftwork.broker.requests.request_processor import RequestProcessor
 from raftwork.broker.workers.registry import BEAT_MS, WorkerRegistry
 from raftwork.broker.workers.reports import Reports
 from raftwork.consensus.raft import Raft
-from raftwork.errors import BadMessage, StoreDamaged, StoreError
-from raftwork.features import to_broker
+from raftwork.errors import BadMessage, PayloadTooLarge, StoreDamaged, StoreError
+from raftwork.features import from_broker, to_broker
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.results import Ask, Results, Watch
 from raftwork.messages import (
     PROTOCOL,
     Acknowledged,
     ClientHello,
+    Code,
     FromBroker,
     Heartbeat,
     Held,
@@ -214,6 +216,35 @@ def test_a_frame_that_cannot_be_sent_is_lost_and_the_others_leave(one: World) ->
     broken.clear()
     one.run(PAUSE_MS)
     assert one.ask(b"client", request("x")) == [HelloFirst()]
+
+
+def test_an_answer_that_cannot_be_said_is_refused_and_its_session_stands(one: World) -> None:
+    """Its asker would wait for it until its time is over; what it asked for is done."""
+    one.client()
+
+    def strikes(encoder: object, message: object) -> bool:
+        return encoder is from_broker and isinstance(message, Enqueued)
+
+    with bug(type(from_broker), "encode", strikes):
+        (refused,) = one.ask(b"client", request("x"))
+    assert isinstance(refused, Refused)
+    assert (refused.request, refused.code) == (1, Code.UNAVAILABLE)
+    assert "Enqueued: Bug" in refused.text
+    assert one.contained == ["an answer that goes out"]
+    assert one.ask(b"client", request("x")) == [Enqueued(1)]
+    assert one.contained == ["an answer that goes out"]
+
+
+def test_an_answer_longer_than_its_asker_reads_is_refused(
+    one: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its asker's side would close the connection, and it would ask again and again."""
+    one.tolerated = PayloadTooLarge
+    one.client()
+    monkeypatch.setattr(outgoing_frames, "FRAME_BYTES_MAX", 2)
+    (refused,) = one.ask(b"client", request("x"))
+    assert isinstance(refused, Refused)
+    assert "PayloadTooLarge" in refused.text
 
 
 @pytest.mark.parametrize(("owner", "name"), [(RequestProcessor, "request"), (Dispatcher, "rests")])

@@ -510,6 +510,16 @@ def test_a_patient_enqueue_that_is_unanswered_at_its_deadline_may_be_stored() ->
     assert isinstance(answer.error, Unavailable)
 
 
+def test_an_answer_that_its_broker_cannot_say_ends_the_call_with_its_outcome_unknown() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1", "t2")
+    play.say(A, Refused(number, Code.UNAVAILABLE, "what was asked for may have been done"))
+    (answer,) = play.answers
+    assert isinstance(answer.error, Unavailable)
+    assert answer.error.ids == ("t1", "t2")
+
+
 def test_calls_that_wait_for_room_hold_up_no_others() -> None:
     play = Play()
     play.formed()

@@ -11,10 +11,11 @@ from raftwork.broker.net.protocol_violations import read_no_more, silent_connect
 from raftwork.broker.net.refused_addresses import (
     LET_IN_OF,
     REFUSED_MAX,
+    STRANGERS_OF,
     RefusedAddresses,
 )
 from raftwork.broker.net.syn_filter import slow
-from raftwork.broker.peer_events import AddressSlowed, KeyNotKnown, PeerKeyMismatch
+from raftwork.broker.peer_events import AddressSlowed, KeyNotKnown, PeerKeyMismatch, StrangersSlowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -72,10 +73,16 @@ class Credentials:
             heard = {descriptor for _, descriptor in disconnects.descriptors()}
             for address in silent_connections(port, heard):
                 self._addresses.refused(address)
+        self._addresses.closed(disconnects.unheard)
         disconnects.unheard = 0
-        begins = self._addresses.tend(now)
-        if begins is None or not slow(disconnects.listener, self._addresses.slowed, LET_IN_OF):
+        found = self._addresses
+        begins = found.tend(now)
+        if begins is None or not slow(
+            disconnects.listener, found.slowed, LET_IN_OF, found.known, STRANGERS_OF
+        ):
             return
+        if found.flood:
+            self._tell(StrangersSlowed(found.flood))
         for address, count in begins.items():
             self._tell(AddressSlowed(address, count))
 

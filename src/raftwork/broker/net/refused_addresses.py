@@ -5,6 +5,9 @@ refused: that is what proves who somebody is. So who has one refused after the o
 at the door, where it costs nothing (syn_filter.py). Connections that are open stay, and nobody is
 shut out: an honest program at the same address gets in with some patience. Where one was let in,
 nobody is slowed: brokers and workers behind the address of a stranger's would be cut off with him.
+
+Who closes a connection at once cannot be told: libzmq says only that one has closed. Where very
+many do, all wait at the door from whose addresses no key was let in so far, though not as long.
 """
 
 from __future__ import annotations
@@ -17,13 +20,20 @@ WINDOW_MS: Final = 1_000
 REFUSED_MAX: Final = 20
 #: One of so many connections is let in then …
 LET_IN_OF: Final = 16
-#: … until it was below that, by what came through, for so long (ms).
+#: More connections than that close in a window before anything is known of them, and everybody is
+#: slowed who is not known: of their connections one of so many is let in.
+SILENT_MAX: Final = 300
+STRANGERS_OF: Final = 4
+#: Until it was below that, by what came through, for so long (ms).
 SLOWED_MS: Final = 10_000
 #: Addresses that are counted in a window, and that are slowed at a time. More are a firewall's.
 _COUNTED_MAX: Final = 1_024
 SLOWED_MAX: Final = 64
 #: Addresses that keys were let in from; the oldest are forgotten.
 _LET_IN_MAX: Final = 4_096
+#: Of these, how many are told apart from strangers, those first that were let in last: the kernel
+#: looks through all of them.
+KNOWN_MAX: Final = 128
 
 
 class RefusedAddresses:
@@ -34,6 +44,18 @@ class RefusedAddresses:
         self._window_ends = 0
         self._until: dict[str, int] = {}
         self._let_in: dict[str, None] = {}
+        self._silent = 0
+        self._strangers_until: int | None = None
+        #: Of the last `tend`: how many closed, if strangers are slowed for that from then on.
+        self.flood = 0
+        self._renewed = False  # others are known than at the last `tend`
+
+    @property
+    def known(self) -> tuple[str, ...] | None:
+        """None, or the addresses of those that are no strangers, as all others are slowed."""
+        if self._strangers_until is None:
+            return None
+        return tuple(sorted(list(self._let_in)[-KNOWN_MAX:]))
 
     @property
     def slowed(self) -> tuple[str, ...]:
@@ -48,9 +70,14 @@ class RefusedAddresses:
         if place and (place in self._counts or len(self._counts) < _COUNTED_MAX):
             self._counts[place] = self._counts.get(place, 0) + 1
 
+    def closed(self, count: int) -> None:
+        """So many connections closed before anything was known of them."""
+        self._silent += count
+
     def let_in(self, address: str) -> None:
         """A key was let in from there."""
         if place := _place(address):
+            self._renewed |= place not in self._let_in
             self._let_in.pop(place, None)
             self._let_in[place] = None
             self._counts.pop(place, None)
@@ -62,12 +89,13 @@ class RefusedAddresses:
         return now >= self._window_ends
 
     def tend(self, now: int) -> dict[str, int] | None:
-        """Look whether a window is over; None unless other addresses are slowed from now on.
+        """Look whether a window is over; None unless others are slowed from now on.
 
-        Then those that were not before, with the refusals that each had.
+        Then the addresses that were not before, with the refusals that each had.
         """
         if not self.due(now):
             return None
+        strangers = self._strangers(now)
         self._window_ends = now + WINDOW_MS
         before = set(self._until)
         self._until = {
@@ -85,7 +113,21 @@ class RefusedAddresses:
                 if address not in before:
                     begins[address] = count
         self._counts = {}
-        return begins if self._until.keys() != before else None
+        return begins if strangers or self._until.keys() != before else None
+
+    def _strangers(self, now: int) -> bool:
+        """Whether strangers are dealt with in another way from now on."""
+        silent, self._silent = self._silent, 0
+        renewed, self._renewed = self._renewed, False
+        self.flood, until = 0, self._strangers_until
+        if silent * (1 if until is None else STRANGERS_OF) > SILENT_MAX:
+            self._strangers_until = now + SLOWED_MS
+            self.flood = silent if until is None else 0
+        elif until is not None and now >= until:
+            self._strangers_until = None
+        if until is None or self._strangers_until is None:
+            return until is not self._strangers_until
+        return renewed
 
 
 def _place(text: str) -> str:

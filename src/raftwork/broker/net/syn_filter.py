@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,20 +29,38 @@ _KEEP, _DROP = 0xFFFFFFFF, 0
 Instruction = tuple[int, int, int, int]
 
 
-def slow(listener: int, addresses: Sequence[str], let_in_of: int) -> bool:
+class _Jump(NamedTuple):
+    to: str
+
+
+class _Label(NamedTuple):
+    name: str
+
+
+_Line = Instruction | _Jump | _Label
+
+
+def slow(
+    listener: int,
+    addresses: Sequence[str],
+    let_in_of: int,
+    known: Sequence[str] | None = None,
+    strangers_of: int = 1,
+) -> bool:
     """Let one of so many connections in from these addresses, of IPv6 from their /64 networks.
 
-    All others are let in as before. `listener` is the descriptor of a listening socket; `let_in_of`
-    is a power of two. Returns False where the kernel cannot.
+    All others are let in as before or, if some are `known`, those; and of connections from anywhere
+    else one of `strangers_of`. `listener` is the descriptor of a listening socket, `let_in_of` and
+    `strangers_of` are powers of two. Returns False where the kernel cannot.
     """
     if sys.platform != "linux":
         return False
     listening = socket.socket(fileno=listener)
     try:
-        if not addresses:
+        if not addresses and known is None:
             listening.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
             return True
-        program = _program(addresses, let_in_of)
+        program = _program(addresses, let_in_of, known, strangers_of)
         code = b"".join(struct.pack("HBBI", op, t, f, k & 0xFFFFFFFF) for op, t, f, k in program)
         held = ctypes.create_string_buffer(code, len(code))
         pointer = struct.pack("HL", len(program), ctypes.addressof(held))
@@ -55,41 +73,77 @@ def slow(listener: int, addresses: Sequence[str], let_in_of: int) -> bool:
         listening.detach()
 
 
-def _program(addresses: Sequence[str], let_in_of: int) -> list[Instruction]:
-    found = [_unmapped(each) for each in addresses]
-    fours = [struct.unpack("!I", each.packed)[0] for each in found if each.version == 4]
-    sixes = [struct.unpack("!II8x", each.packed) for each in found if each.version == 6]
-    # Each tests one address, and jumps to the lottery, which is at the end, if it is that.
-    four: list[Instruction] = [(_LDW, 0, 0, _NETWORK + 12)]
-    six: list[Instruction] = []
-    lottery: list[Instruction] = [
-        (_LDW, 0, 0, _RANDOM),
-        (_AND, 0, 0, let_in_of - 1),
-        (_JEQ, 0, 1, 0),
-        (_RET, 0, 0, _KEEP),
-        (_RET, 0, 0, _DROP),
-    ]
-    length_four, length_six = 1 + 2 * len(fours) + 1, 5 * len(sixes) + 1
-    for number, word in enumerate(fours):
-        left = length_four - (1 + 2 * number + 2) + length_six
-        four += [(_JEQ, 0, 1, word), (_JA, 0, 0, left)]
-    four.append((_RET, 0, 0, _KEEP))
-    for number, (high, low) in enumerate(sixes):
-        left = length_six - (5 * number + 5)
-        six += [(_LDW, 0, 0, _NETWORK + 8), (_JEQ, 0, 3, high), (_LDW, 0, 0, _NETWORK + 12)]
-        six += [(_JEQ, 0, 1, low), (_JA, 0, 0, left)]
-    six.append((_RET, 0, 0, _KEEP))
-    head: list[Instruction] = [
+def _program(
+    slowed: Sequence[str], let_in_of: int, known: Sequence[str] | None, strangers_of: int
+) -> list[Instruction]:
+    tests = [("slowed", slowed), ("keep", known or ())]
+    rest = _Jump("keep" if known is None else "strangers")
+    lines: list[_Line] = [
         (_LDB, 0, 0, _FLAGS_AT),
         (_AND, 0, 0, _SYN_ACK),
         (_JEQ, 1, 0, _SYN),
-        (_RET, 0, 0, _KEEP),
+        _Jump("keep"),
         (_LDB, 0, 0, _NETWORK),  # which version of IP
         (_RSH, 0, 0, 4),
         (_JEQ, 1, 0, 4),
-        (_JA, 0, 0, length_four),
+        _Jump("six"),
+        (_LDW, 0, 0, _NETWORK + 12),
+        *(line for label, found in tests for line in _fours(found, label)),
+        rest,
+        _Label("six"),
+        *(line for label, found in tests for line in _sixes(found, label)),
+        rest,
+        _Label("slowed"),
+        *_lottery(let_in_of),
+        _Label("strangers"),
+        *_lottery(strangers_of),
+        _Label("keep"),
+        (_RET, 0, 0, _KEEP),
     ]
-    return [*head, *four, *six, *lottery]
+    return _assembled(lines)
+
+
+def _fours(addresses: Sequence[str], label: str) -> list[_Line]:
+    """Jump there if the word that is loaded is one of these, as far as they are of IPv4."""
+    lines: list[_Line] = []
+    for address in map(_unmapped, addresses):
+        if address.version == 4:
+            lines += [(_JEQ, 0, 1, struct.unpack("!I", address.packed)[0]), _Jump(label)]
+    return lines
+
+
+def _sixes(addresses: Sequence[str], label: str) -> list[_Line]:
+    """The same of IPv6, by the network."""
+    lines: list[_Line] = []
+    for address in map(_unmapped, addresses):
+        if address.version == 6:
+            high, low = struct.unpack("!II8x", address.packed)
+            lines += [(_LDW, 0, 0, _NETWORK + 8), (_JEQ, 0, 3, high)]
+            lines += [(_LDW, 0, 0, _NETWORK + 12), (_JEQ, 0, 1, low), _Jump(label)]
+    return lines
+
+
+def _lottery(let_in_of: int) -> list[_Line]:
+    draw: list[_Line] = [(_LDW, 0, 0, _RANDOM), (_AND, 0, 0, let_in_of - 1), (_JEQ, 0, 1, 0)]
+    return [*draw, (_RET, 0, 0, _KEEP), (_RET, 0, 0, _DROP)]
+
+
+def _assembled(lines: Sequence[_Line]) -> list[Instruction]:
+    """With jumps to labels made jumps over so many instructions."""
+    places: dict[str, int] = {}
+    count = 0
+    for line in lines:
+        if isinstance(line, _Label):
+            places[line.name] = count
+        else:
+            count += 1
+    code: list[Instruction] = []
+    for line in lines:
+        if isinstance(line, _Jump):
+            code.append((_JA, 0, 0, places[line.to] - len(code) - 1))
+        elif not isinstance(line, _Label):
+            code.append(line)
+    return code
 
 
 def _unmapped(text: str) -> IPv4Address | IPv6Address:

@@ -12,8 +12,6 @@ The rules (design §6.4):
 
 from __future__ import annotations
 
-import ctypes
-import secrets
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,13 +24,14 @@ from zmq.utils.monitor import recv_monitor_message
 from raftwork.broker.events import unheard
 from raftwork.broker.net.authenticator import DOMAIN
 from raftwork.broker.net.credentials import FAILED, Credentials
-from raftwork.broker.net.disconnect_monitor import DisconnectMonitor
+from raftwork.broker.net.disconnect_monitor import PACE_MS, DisconnectMonitor
 from raftwork.broker.net.protocol_violations import (
     VIOLATIONS_MAX,
     ProtocolViolations,
     read_no_more,
     remote_end,
 )
+from raftwork.broker.net.socket_options import notice_silence, unpredictable_ids
 from raftwork.broker.peer_events import (
     ConnectionClosed,
     FrameUnsent,
@@ -70,8 +69,6 @@ TURN_SHARE = 128
 PARTS_MAX = 2
 #: A routing id may have so many bytes (as ZMTP says; libzmq takes any number, and we keep ids).
 ROUTING_MAX = 255
-#: Seconds for which the other end's kernel may be silent until a connection is closed.
-SILENCE_S = 3
 #: Between looks at connections that have not taken all they were sent (ms).
 CONGESTED_MS = 5
 #: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
@@ -191,7 +188,7 @@ class Transport:
         self.tend(now)
 
     def _bind(self, address: str) -> zmq.Socket[bytes]:
-        _unpredictable_ids()
+        unpredictable_ids()
         router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.LINGER, 0)
         # No ROUTER_HANDOVER: each connection has a name of its own, and no other may take it.
@@ -204,7 +201,7 @@ class Transport:
         router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         router.setsockopt(zmq.SNDHWM, SEND_MESSAGES)
         router.setsockopt(zmq.RCVHWM, RECEIVE_MESSAGES)
-        _notice_silence(router)
+        notice_silence(router)
         router.setsockopt(zmq.BACKLOG, 1024)
         router.setsockopt(zmq.IPV6, int(address.startswith("[")))
         self._disconnects = DisconnectMonitor(self._context, router, self._poller)
@@ -219,7 +216,7 @@ class Transport:
         dealer.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX)
-        _notice_silence(dealer)
+        notice_silence(dealer)
         self._poller.register(dealer, late=True)
         return dealer
 
@@ -235,6 +232,8 @@ class Transport:
         """
         if self._outboxes:
             timeout = min(timeout, CONGESTED_MS)
+        if self._disconnects.paced:
+            timeout = min(timeout, PACE_MS)
         if anyone != self._anyone:
             self._anyone = anyone
             self._poller.ignore(self._router, ignored=not anyone)
@@ -277,7 +276,9 @@ class Transport:
         self.tend(now)
 
     def tend(self, now: int) -> None:
-        """Connect what is to be connected by now."""
+        """Connect what is to be connected by now, and look who closes if none wake for that."""
+        if self._disconnects.tend(now):
+            self._some_closed = True
         for name, old, new, ipv6 in self._dialler.due(now):
             dealer = self._dealers[name]
             # What fails here is that link alone: it is soon due again.
@@ -476,25 +477,3 @@ def _descriptor(frame: zmq.Frame) -> int:
         return int(frame.get(zmq.SRCFD))
     except zmq.ZMQError:
         return -1
-
-
-def _unpredictable_ids() -> None:
-    """Have the next ROUTER count its connections from somewhere else than all others.
-
-    libzmq begins at C's rand(), which it does not seed, and ends the process when it comes to an id
-    that is claimed already: a thousand connections could end three brokers.
-    """
-    ctypes.CDLL(None).srand(secrets.randbits(32))
-
-
-def _notice_silence(zsocket: zmq.Socket[bytes]) -> None:
-    """Have the kernel close connections whose other end is gone without a word.
-
-    libzmq's own heartbeats would, too. But one that is due on a connection whose owner closed it
-    while more had come than we read ahead ends the process: any client could do that to us.
-    """
-    zsocket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    zsocket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
-    zsocket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
-    zsocket.setsockopt(zmq.TCP_KEEPALIVE_CNT, SILENCE_S)
-    zsocket.setsockopt(zmq.TCP_MAXRT, SILENCE_S * 1_000)

@@ -16,9 +16,9 @@ from raftwork.broker.access.admission import Admission
 from raftwork.broker.access.edit_access import allowed, revoked
 from raftwork.broker.events import Event
 from raftwork.broker.net.authenticator import listen_with
-from raftwork.broker.net.refused_addresses import REFUSED_MAX, WINDOW_MS
+from raftwork.broker.net.refused_addresses import REFUSED_MAX, SILENT_MAX, WINDOW_MS
 from raftwork.broker.net.transport import Transport
-from raftwork.broker.peer_events import KeyNotKnown
+from raftwork.broker.peer_events import KeyNotKnown, StrangersSlowed
 from raftwork.errors import AccessListRefused
 from raftwork.keys import Key, Role, new_key, read_key, replace_key, write_key
 from raftwork.messages import FRAME_BYTES_MAX
@@ -148,6 +148,39 @@ def test_who_comes_and_goes_without_a_word_is_slowed_and_nobody_beside_him(
             window_ends = now() + WINDOW_MS
             until(lambda end=window_ends: slowed(broker) or now() > end, broker, client)  # type: ignore[misc]
     assert slowed(broker) == ("127.0.0.2",)
+    client.links.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels let all in")
+def test_where_many_close_at_once_strangers_wait_and_those_who_are_known_do_not(
+    broker: Broker, ada: Key
+) -> None:
+    host, _, port = broker.address.rpartition(":")
+    client = Client(broker, ada)
+    until(lambda: broker.heard, broker, client)
+    keys, deadline = broker.transport._keys, now() + PATIENCE_S * 1_000
+    assert keys is not None
+
+    def connects(source: str) -> bool:
+        try:
+            socket.create_connection((host, int(port)), 0.01, (source, 0)).close()
+        except TimeoutError:
+            return False
+        return True
+
+    while keys._addresses.known is None:
+        assert now() < deadline
+        for _ in range(50):
+            connects("127.0.0.2")
+        broker.turn()
+        broker.transport.tend(now())
+    assert keys._addresses.known == ("127.0.0.1",)
+    assert sum(connects("127.0.0.2") for _ in range(40)) < 30
+    # A packet or two may be late on a busy machine.
+    assert sum(connects("127.0.0.1") for _ in range(40)) > 30
+    told = [each for each in broker.events if isinstance(each, StrangersSlowed)]
+    assert len(told) == 1
+    assert told[0].closed > SILENT_MAX
     client.links.close()
 
 

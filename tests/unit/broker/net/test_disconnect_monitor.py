@@ -1,10 +1,13 @@
 """Connections of a broker's ROUTER that close are reported at once, and no others are."""
 
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 import zmq
 
+from raftwork.broker.net.disconnect_monitor import PACE_MS
 from raftwork.broker.net.transport import Transport
 from raftwork.testing.processes import free_addresses
 
@@ -129,3 +132,48 @@ def test_nothing_is_kept_of_connections_that_closed(
         broker.turn()
     assert not broker.transport._disconnects.known
     assert not broker.transport._disconnects._by_descriptor
+
+
+def test_strangers_who_come_and_go_wake_nobody_and_who_leaves_then_is_reported_all_the_same(
+    broker: Broker, context: "zmq.Context[zmq.Socket[bytes]]"
+) -> None:
+    goes = connection(context, broker, b"goes")
+    routing = broker.until_heard(b"goes")
+    host, _, port = broker.address.rpartition(":")
+    transport = broker.transport
+    deadline = time.monotonic() + PATIENCE_MS / 1_000
+
+    def come_and_go(count: int) -> None:
+        for _ in range(count):
+            socket.create_connection((host, int(port)), 5).close()
+
+    def look(now: int) -> None:
+        assert time.monotonic() < deadline
+        transport.tend(now)
+        broker.closed += transport.tidy()
+
+    def paced() -> bool:
+        return transport._disconnects.paced
+
+    now = PACE_MS
+    while not paced():
+        come_and_go(50)
+        transport.poll(PACE_MS, anyone=True)
+        look(now := now + PACE_MS)
+    seen = transport._disconnects.unheard
+    come_and_go(100)
+    for _ in range(20):
+        assert transport.poll(1, anyone=True) == []
+    goes.close(linger=0)
+    while transport._disconnects.unheard < seen + 100 or not broker.closed:
+        assert transport._disconnects.monitor not in transport.poll(PACE_MS, anyone=True)
+        look(now)
+        now += PACE_MS // 2
+    assert broker.closed == [routing]
+    while paced():
+        look(now := now + PACE_MS)
+    other = connection(context, broker, b"other")
+    broker.until_heard(b"other")
+    other.close(linger=0)
+    while len(broker.closed) < 2:
+        broker.turn()

@@ -6,10 +6,13 @@ import sys
 import pytest
 
 from raftwork.broker.net.refused_addresses import (
+    KNOWN_MAX,
     LET_IN_OF,
     REFUSED_MAX,
+    SILENT_MAX,
     SLOWED_MAX,
     SLOWED_MS,
+    STRANGERS_OF,
     WINDOW_MS,
     RefusedAddresses,
 )
@@ -86,6 +89,49 @@ def test_what_is_no_address_is_nobodys() -> None:
     assert known.tend(WINDOW_MS) is None
 
 
+def spared(known: RefusedAddresses) -> tuple[str, ...] | None:
+    return known.known
+
+
+def test_where_too_many_close_that_nobody_knows_strangers_are_slowed_and_nobody_else() -> None:
+    known = RefusedAddresses()
+    known.tend(0)
+    known.let_in("10.0.0.1")
+    known.closed(SILENT_MAX)
+    assert known.tend(now := WINDOW_MS) is None
+    assert spared(known) is None
+    known.closed(SILENT_MAX + 1)
+    assert known.tend(now := now + WINDOW_MS) == {}
+    assert spared(known) == ("10.0.0.1",)
+    assert known.flood == SILENT_MAX + 1
+    for _ in range(30):  # fewer come through, and it goes on
+        known.closed(SILENT_MAX // STRANGERS_OF + 1)
+        assert known.tend(now := now + WINDOW_MS) is None
+        assert not known.flood
+    known.let_in("10.0.0.2")  # with some patience
+    assert known.tend(now := now + WINDOW_MS) == {}
+    assert spared(known) == ("10.0.0.1", "10.0.0.2")
+    assert known.tend(now := now + WINDOW_MS) is None
+    assert known.tend(now := now + SLOWED_MS) == {}
+    assert spared(known) is None
+    known.let_in("10.0.0.3")
+    assert known.tend(now + WINDOW_MS) is None
+
+
+def test_those_let_in_last_are_known_while_strangers_are_slowed() -> None:
+    known = RefusedAddresses()
+    known.tend(0)
+    for number in range(KNOWN_MAX + 10):
+        known.let_in(f"10.0.1.{number}")
+    known.let_in("10.0.1.0")
+    known.closed(SILENT_MAX + 1)
+    known.tend(WINDOW_MS)
+    assert known.known is not None
+    assert len(known.known) == KNOWN_MAX
+    assert "10.0.1.0" in known.known
+    assert "10.0.1.1" not in known.known
+
+
 def _tries(at: tuple[str, int], source: str, count: int) -> int:
     """How many of so many attempts to connect are let in at once."""
     let_in = 0
@@ -118,6 +164,22 @@ def test_the_kernel_lets_few_in_from_there_and_leaves_all_others_alone() -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels let all in")
+def test_the_kernel_lets_few_strangers_in_and_leaves_those_who_are_known_alone() -> None:
+    known = [f"10.0.0.{n}" for n in range(KNOWN_MAX // 2)]
+    known += [f"2001:db8:{n:x}::" for n in range(KNOWN_MAX // 2 - 1)]
+    with socket.create_server(("127.0.0.1", 0), backlog=500) as listening:
+        at, fd = listening.getsockname(), listening.fileno()
+        assert slow(fd, ["127.0.0.3"], 16, [*known, "127.0.0.1", "127.0.0.3"], 4)
+        assert _tries(at, "127.0.0.1", 50) == 50
+        assert 10 < _tries(at, "127.0.0.2", 150) < 75
+        assert 0 < _tries(at, "127.0.0.3", 150) < 30
+        assert slow(fd, [], 16, [], 4)
+        assert 10 < _tries(at, "127.0.0.1", 150) < 75
+        assert slow(fd, [], 16)
+        assert _tries(at, "127.0.0.2", 50) == 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels let all in")
 def test_so_it_is_with_ipv6() -> None:
     try:
         listening = socket.create_server(("::1", 0), family=socket.AF_INET6, backlog=500)
@@ -129,6 +191,10 @@ def test_so_it_is_with_ipv6() -> None:
         assert _tries(at, "::1", 50) == 50
         assert slow(listening.fileno(), ["127.0.0.1", "2001:db8::1", "::1"], 16)
         assert 0 < _tries(at, "::1", 150) < 40
+        assert slow(listening.fileno(), [], 16, ["127.0.0.1", "2001:db8::1"], 4)
+        assert 10 < _tries(at, "::1", 150) < 75
+        assert slow(listening.fileno(), [], 16, ["2001:db8::1", "::1"], 4)
+        assert _tries(at, "::1", 50) == 50
 
 
 def test_where_it_cannot_be_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -279,7 +279,12 @@ def test_whose_hosts_name_is_not_known_and_is_known_again_is_told() -> None:
         def unresolved(self) -> list[Unresolved]:
             return [Unresolved("b", "cannot resolve"), Unresolved("b", "")]
 
+    class NoneClose:
+        def tend(self, now: int) -> bool:
+            return False
+
     transport = object.__new__(Transport)
+    transport._disconnects = cast("DisconnectMonitor", NoneClose())
     transport._dialler = cast("Dialler", Told())
     told: list[Event] = []
     transport.tell = told.append
