@@ -67,7 +67,7 @@ _FRAMES = (
     ),
     Break(
         "ids are counted from where everybody does",
-        (Edit(f"{_BROKER}.net.transport:_unpredictable_ids", "secrets.randbits(32)", "1"),),
+        (Edit(f"{_BROKER}.net.socket_options:unpredictable_ids", "secrets.randbits(32)", "1"),),
         ("test_an_id_that_somebody_claimed_ends_nobody_when_its_turn_comes",),
     ),
     Break(

@@ -12,8 +12,6 @@ The rules (design §6.4):
 
 from __future__ import annotations
 
-import ctypes
-import secrets
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +31,8 @@ from raftwork.broker.net.protocol_violations import (
     read_no_more,
     remote_end,
 )
+from raftwork.broker.net.sessions import End
+from raftwork.broker.net.socket_options import notice_silence, unpredictable_ids
 from raftwork.broker.peer_events import (
     ConnectionClosed,
     FrameUnsent,
@@ -70,8 +70,8 @@ TURN_SHARE = 128
 PARTS_MAX = 2
 #: A routing id may have so many bytes (as ZMTP says; libzmq takes any number, and we keep ids).
 ROUTING_MAX = 255
-#: Seconds for which the other end's kernel may be silent until a connection is closed.
-SILENCE_S = 3
+#: Connections that are closed from here, until their end is told.
+CLOSING_MAX = 1_024
 #: Between looks at connections that have not taken all they were sent (ms).
 CONGESTED_MS = 5
 #: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
@@ -151,6 +151,8 @@ class Transport:
         self._outboxes: dict[bytes, Outbox] = {}
         self._waiting = 0  # bytes in all of them
         self._lost: list[bytes] = []
+        #: Why connections end that are closed from here, until the end of their sessions is told.
+        self._closing: dict[bytes, End] = {}
         self._poller, self._anyone = SocketPoller(), True
         self.late = self._poller.late  # what has something for `from_peers`, after patience
         self._sent = False  # on the ROUTER, since the last poll
@@ -191,7 +193,7 @@ class Transport:
         self.tend(now)
 
     def _bind(self, address: str) -> zmq.Socket[bytes]:
-        _unpredictable_ids()
+        unpredictable_ids()
         router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.LINGER, 0)
         # No ROUTER_HANDOVER: each connection has a name of its own, and no other may take it.
@@ -204,7 +206,7 @@ class Transport:
         router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         router.setsockopt(zmq.SNDHWM, SEND_MESSAGES)
         router.setsockopt(zmq.RCVHWM, RECEIVE_MESSAGES)
-        _notice_silence(router)
+        notice_silence(router)
         router.setsockopt(zmq.BACKLOG, 1024)
         router.setsockopt(zmq.IPV6, int(address.startswith("[")))
         self._disconnects = DisconnectMonitor(self._context, router, self._poller)
@@ -219,7 +221,7 @@ class Transport:
         dealer.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX)
-        _notice_silence(dealer)
+        notice_silence(dealer)
         self._poller.register(dealer, late=True)
         return dealer
 
@@ -362,11 +364,21 @@ class Transport:
             return False
         if self._violations.close(routing, remote):
             self._hang_up(frame)
+            self._closes(routing, End.PROTOCOL)
         return True
 
     def _hang_up(self, frame: zmq.Frame) -> None:
         self.tell(ConnectionClosed())
         read_no_more(_descriptor(frame), self._port)
+
+    def _closes(self, routing: bytes, why: End) -> None:
+        self._closing[routing] = why
+        if len(self._closing) > CLOSING_MAX:  # of some the end is never told
+            del self._closing[next(iter(self._closing))]
+
+    def why_closed(self, routing: bytes) -> End:
+        """Of a connection that `tidy` told of; to be asked once."""
+        return self._closing.pop(routing, End.DISCONNECTED)
 
     # ---- out ----------------------------------------------------------------------------------
 
@@ -389,12 +401,13 @@ class Transport:
         outbox = self._outboxes.pop(routing)
         self._waiting -= outbox.bytes
         self.tell(SessionClosed(outbox.bytes))
+        self._closes(routing, End.SLOW)
         self._lost.append(routing)
         self._violations.count_violation(routing, VIOLATIONS_MAX)
 
-    def send_or_drop(self, routing: bytes, frame: bytes) -> None:
-        """A consensus message: now or never."""
-        self._try(routing, frame)
+    def send_or_drop(self, routing: bytes, frame: bytes) -> bool:
+        """A consensus message: now or never. False if it did not leave."""
+        return self._try(routing, frame) is True
 
     def send_peer(self, name: str, frame: bytes) -> None:
         """Send on our DEALER to the named broker, or drop it if that is not connected."""
@@ -442,6 +455,11 @@ class Transport:
         return routing not in self._outboxes
 
     @property
+    def outbox_bytes(self) -> int:
+        """That wait for connections to take them."""
+        return self._waiting
+
+    @property
     def congested(self) -> bool:
         """Whether any frame waits for a connection to take it."""
         return bool(self._outboxes)
@@ -476,25 +494,3 @@ def _descriptor(frame: zmq.Frame) -> int:
         return int(frame.get(zmq.SRCFD))
     except zmq.ZMQError:
         return -1
-
-
-def _unpredictable_ids() -> None:
-    """Have the next ROUTER count its connections from somewhere else than all others.
-
-    libzmq begins at C's rand(), which it does not seed, and ends the process when it comes to an id
-    that is claimed already: a thousand connections could end three brokers.
-    """
-    ctypes.CDLL(None).srand(secrets.randbits(32))
-
-
-def _notice_silence(zsocket: zmq.Socket[bytes]) -> None:
-    """Have the kernel close connections whose other end is gone without a word.
-
-    libzmq's own heartbeats would, too. But one that is due on a connection whose owner closed it
-    while more had come than we read ahead ends the process: any client could do that to us.
-    """
-    zsocket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    zsocket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
-    zsocket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
-    zsocket.setsockopt(zmq.TCP_KEEPALIVE_CNT, SILENCE_S)
-    zsocket.setsockopt(zmq.TCP_MAXRT, SILENCE_S * 1_000)
