@@ -86,6 +86,33 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel("fsync, 99th percentile", "s", (("raftwork:fsync_seconds:p99_5m", "{{broker}}"),)),
         Panel(
+            "Commit and read at the leader, 99th percentile",
+            "s",
+            (
+                ("raftwork:commit_seconds:p99_5m", "{{broker}} commit"),
+                ("raftwork:reads_seconds:p99_5m", "{{broker}} read"),
+            ),
+        ),
+        Panel(
+            "Requests of clients a second",
+            "ops",
+            (
+                ("topk(10, sum by (kind) (rate(raftwork_requests_total[5m])))", "{{kind}}"),
+                ("sum(rate(raftwork_enqueues_refused_total[5m]))", "enqueues refused"),
+            ),
+        ),
+        Panel(
+            "Sessions",
+            "short",
+            (
+                ("raftwork_clients", "{{broker}} clients"),
+                (
+                    "increase(raftwork_sessions_closed_total[5m]) > 0",
+                    "{{broker}} {{reason}}, 5 min",
+                ),
+            ),
+        ),
+        Panel(
             "Turn of the loop, 99th percentile",
             "s",
             (("raftwork:turn_seconds:p99_5m", "{{broker}}"),),

@@ -238,7 +238,7 @@ class EventNotes:
         self._ledger.journal.on = True
         self._at = store.applied
         self._boundary = containment.of("noting events", lambda: self.ring.lose(self._at))
-        self._applied = 0
+        self._applied = self._committed = 0
         self._counters = TaskCounters()
 
     def applied(self, entry: Entry) -> None:
@@ -254,21 +254,32 @@ class EventNotes:
         except Exception as error:  # noqa: BLE001 - it is what a boundary is for
             self._boundary.stop(error)
 
-    def counted(self, facts: BrokerFacts | None) -> BrokerFacts | None:
-        """These, and what came of the entries so far."""
+    def counted(self, facts: BrokerFacts | None, committed: Position | None) -> BrokerFacts | None:
+        """These, and what came of the entries so far; up to `committed` they are committed."""
         if facts is None:
             return None
+        if committed is not None:
+            backlog = max(0, committed.seq - self._at.seq)
+            self._committed = max(self._committed, self._applied + backlog)
         ledger = self._ledger
         waited, oldest = ledger.journal.waits.told(), oldest_waits(ledger)
+        dead = {
+            ledger.numbered[number].name: count
+            for number, count in ledger.dead_in.items()
+            if count and number in ledger.numbered
+        }
         waits = [
             QueueTimes(
-                name, waited.get(name, NO_DURATIONS), max(0, facts.at - oldest.get(name, facts.at))
+                name,
+                waited.get(name, NO_DURATIONS),
+                max(0, facts.at - oldest.get(name, facts.at)),
+                dead.get(name, 0),
             )
-            for name in sorted(waited.keys() | oldest.keys())
+            for name in sorted(waited.keys() | oldest.keys() | dead.keys())
         ]
         kept = (ledger.results, ledger.result_bytes, ledger.tombstones, ledger.dead)
         machine = MachineFacts(self._applied, self._counters.told(), waits, *kept)
-        return facts._replace(machine=machine)
+        return facts._replace(machine=machine, committed=self._committed)
 
 
 def _of_entry(entry: Entry) -> list[Happened]:

@@ -172,6 +172,7 @@ class WorkerLost:
     worker: str  # empty if it was only known from a leader before
     why: str
     tasks: int
+    expired: bool = True  # its lease; else it was told that it is gone
 
     def __str__(self) -> str:
         worker = f"worker {self.worker}" if self.worker else "a worker of the leader before"

@@ -17,12 +17,12 @@ class LatencyCounter:
         self._counts = [0] * _BITS
         self._sum_us = 0
 
-    def add(self, took_us: int) -> None:
-        """It took so many microseconds, once."""
+    def add(self, took_us: int, count: int = 1) -> None:
+        """It took so many microseconds, so many times."""
         # Bounds double: how many bits the multiple of the first one has is the bucket's number.
         bucket = ((took_us - 1) // _FIRST_US).bit_length() if took_us > 0 else 0
-        self._counts[bucket] += 1
-        self._sum_us += took_us
+        self._counts[bucket] += count
+        self._sum_us += took_us * count
 
     def told(self) -> Latencies:
         """The counts so far."""

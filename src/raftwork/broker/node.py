@@ -24,11 +24,12 @@ from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.leader_events import LeaderEvents
 from raftwork.broker.machine import Machine
-from raftwork.broker.net.sessions import Kind, Sessions
+from raftwork.broker.net.sessions import End, Kind, Sessions
 from raftwork.broker.outgoing_frames import OutgoingFrames
 from raftwork.broker.peer_events import KeyMayNot
 from raftwork.broker.routes import route, table
-from raftwork.broker.status import not_leader, own_status
+from raftwork.broker.service_counters import ServiceCounters
+from raftwork.broker.status import Counts, known_leader, not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
@@ -111,7 +112,7 @@ class Node:
         self._wall_base = wall - now
         self._handshake.tell_time(self._wall_base)
         self._readiness = Readiness(setup.name, setup.cluster, self._handshake.peers, now)
-        self._sessions = Sessions()
+        self._sessions, self._counters = Sessions(), ServiceCounters(setup.clock_ns)
         self._load()
         self.times = ElectionTimes(setup.timing, self._machine.settings, self._readiness)
         self._replica: Replica | None = None
@@ -229,7 +230,7 @@ class Node:
     def _shut(self, routing: bytes, now: int) -> None:
         """Drop the session and all that belongs to it, and do not read from there for a while."""
         self._pauses.failed(routing, now)
-        self._sessions.close(routing)
+        self._sessions.close(routing, End.FAILED)
         self._supervisor.does(lambda leadership: leadership.workers.start_over(routing))
         self._gone(routing)
 
@@ -250,11 +251,11 @@ class Node:
         if self._replica is not None:
             self._replica.core.link(name, up, now)
 
-    def unreachable(self, routing: bytes) -> None:
+    def unreachable(self, routing: bytes, why: End = End.DISCONNECTED) -> None:
         """A frame could not be sent: there is no connection under this routing id (any more)."""
         self._stir(self._now)
         self._handshake.peers.unreachable(routing)
-        if self._sessions.close(routing):
+        if self._sessions.close(routing, why):
             self._gone(routing)
 
     def turn(self, now: int) -> None:
@@ -363,7 +364,7 @@ class Node:
         frame = within_queues(self._grant, frame)
         known = self._sessions.heard(routing, Kind.WORKER, now)
         known = known and leadership.workers.receive(routing, frame, now, leadership.time(now))
-        if isinstance(frame, Goodbye) and self._sessions.close(routing):
+        if isinstance(frame, Goodbye) and self._sessions.close(routing, End.LEFT):
             self._gone(routing)  # a client's too: or its watches would stay for ever
         if not known:
             self._reply(routing, HelloFirst())
@@ -388,17 +389,14 @@ class Node:
         """The leader's state was dropped, with all sessions: they have to begin again."""
         self._chores_due = self._now  # when to make it anew
         for routing in self._sessions:
-            self._sessions.close(routing)
+            self._sessions.close(routing, End.FAILED)
             self._reply(routing, HelloFirst())
 
     # ---- the leader ---------------------------------------------------------------------------
 
     def _leader(self, now: int) -> Leader:
-        core = None if self._replica is None else self._replica.core.status
-        name = "" if core is None else core.leader or ""
-        address = self._handshake.peers.address(name)
-        time = 0 if self._supervisor.leadership is None else self._supervisor.leadership.time(now)
-        return Leader(0 if core is None else core.epoch, name, address, self.leads, time)
+        leadership = self._supervisor.leadership
+        return known_leader(self._replica, self._handshake.peers, leadership, now)
 
     def _tell_leader(self, now: int) -> None:
         """Push a change of leader to every session: none has to find out by asking."""
@@ -415,11 +413,12 @@ class Node:
 
     def status(self, request: int, *, facts: bool = False) -> BrokerStatus:
         """What this broker says of itself; with `facts` also what it counts."""
+        counts = Counts(self._events, self._sessions, self._handshake.dropped, self._counters)
         return own_status(
             *(request, self._setup, self._handshake.peers, self._replica),
             *(self._store.applied.seq, self._machine, self._supervisor.leadership),
             wall=self._wall_base + self._now,
-            facts=self._events.counted(self._setup.facts()) if facts else None,
+            counts=counts if facts else None,
         )
 
     # ---- out ----------------------------------------------------------------------------------
@@ -468,6 +467,7 @@ class Node:
             members=lambda: self._handshake.peers.members(self._now),
             disk=self._setup.disk,
             events=self._events.ring,
+            counters=self._counters,
         )
 
     def deactivated(self) -> None:

@@ -74,8 +74,8 @@ class Setup:
     make_core: Callable[[Peer, NodeStore, int], Consensus]
     #: Sends a frame to a routing id of our ROUTER; whether it could not be is told later.
     send: Callable[[bytes, bytes], None]
-    #: The same for a consensus message, which is dropped rather than kept.
-    send_consensus: Callable[[bytes, bytes], None]
+    #: The same for a consensus message, which is dropped rather than kept; False if it was.
+    send_consensus: Callable[[bytes, bytes], bool]
     #: Whether a connection has taken all it was sent so far.
     writable: Callable[[bytes], bool] = lambda _routing: True
     #: Sends a frame on our DEALER to the named broker.
@@ -88,6 +88,8 @@ class Setup:
     tell: Callable[[int, Event], None] = lambda _epoch, _event: None
     #: What this broker counts of itself, for whoever asks.
     facts: Callable[[], BrokerFacts | None] = lambda: None
+    #: Bytes that connections have not taken yet.
+    outbox_bytes: Callable[[], int] = lambda: 0
     #: Whether anything listens to what becomes of each attempt (`events.PER_ATTEMPT`).
     tells_attempts: bool = False
     #: The levels of a cluster that it runs; others in tests alone.

@@ -7,7 +7,7 @@ measured. Whoever wants to know asks with a StatusRequest; a child process makes
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.broker.events import (
     Follows,
@@ -17,6 +17,7 @@ from raftwork.broker.events import (
     WorkerLost,
 )
 from raftwork.broker.latencies import LatencyCounter
+from raftwork.broker.snapshot_clock import SnapshotClock
 from raftwork.consensus.replica_events import Cause, Election, LeadershipEnded
 from raftwork.messages.facts import BrokerFacts, Latencies, RoleChange
 
@@ -29,6 +30,18 @@ CHANGES_MAX: Final = 50
 STALL_US: Final = 300_000
 #: Events that are counted, and nothing else.
 _COUNTED: Final[tuple[type[Event], ...]] = (QueueFullRefusal, RequestRefused, WorkerLost)
+
+
+class Stored(NamedTuple):
+    """What its store counts of itself."""
+
+    fsyncs: Latencies
+    checkpoints: Latencies
+    log_entries: int
+    log_bytes: int
+    wal_bytes: int
+    database_bytes: int
+    damaged: bool = False
 
 
 class OwnFacts:
@@ -46,6 +59,8 @@ class OwnFacts:
         self._alone_ms = 0
         self._last_leader = ""
         self._seen: dict[type[Event], int] = dict.fromkeys(_COUNTED, 0)
+        self._leases_expired = 0
+        self._snapshots = SnapshotClock()
 
     def turn(self, took_us: int) -> None:
         """A turn of the loop is over; the wait before it is no part of it."""
@@ -74,8 +89,10 @@ class OwnFacts:
                 self._leads(RoleChange(wall, event.epoch, "follows", event.leader, ""), now)
             case Follows():
                 self._change(RoleChange(wall, event.epoch, "seeks", "", ""), now)
+            case WorkerLost():
+                self._leases_expired += event.expired
             case _:
-                pass
+                self._snapshots.told(event, now)
 
     def _leads(self, change: RoleChange, now: int) -> None:
         self._seeks = False
@@ -93,21 +110,23 @@ class OwnFacts:
         elif not change.leader and self._alone_since is None:
             self._alone_since = now
 
-    def facts(
-        self, now: int, wall: int, fsyncs: Latencies, sizes: tuple[int, int, int, int]
-    ) -> BrokerFacts:
-        """All of it; `sizes` are of the log (entries, bytes), the WAL and the database (bytes)."""
+    def facts(self, now: int, wall: int, stored: Stored) -> BrokerFacts:
+        """All of it."""
         alone = 0 if self._alone_since is None else now - self._alone_since
         return BrokerFacts(
             *(wall, self._pid, now - self._began),
             *(self._leader_changes, self._won, self._lost, self._undecided),
             self._alone_ms + alone,
-            fsyncs,
+            stored.fsyncs,
             self._turns.told(),
             self._stalls,
-            *sizes,
+            *(stored.log_entries, stored.log_bytes, stored.wal_bytes, stored.database_bytes),
             list(self._changes),
             refused_full=self._seen[QueueFullRefusal],
             refused_else=self._seen[RequestRefused],
             workers_lost=self._seen[WorkerLost],
+            leases_expired=self._leases_expired,
+            checkpoints=stored.checkpoints,
+            snapshots=self._snapshots.times(),
+            damaged=stored.damaged,
         )

@@ -41,7 +41,7 @@ from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.node_setup import NodeStore, Setup
 from raftwork.broker.options import Timing, is_loopback
-from raftwork.broker.own_facts import OwnFacts
+from raftwork.broker.own_facts import OwnFacts, Stored
 from raftwork.broker.peer_events import (
     AccessNotReloaded,
     AccessReloaded,
@@ -263,11 +263,10 @@ class Server:
         self._transport = transport
         self._admission = admission
         transport.tell = partial(event_logging.write, None)
-        self._store = store
         rng = Random(secrets.randbits(64))
         names = list(config.cluster)
         make_core = core_maker(config.consensus, config.timing())
-        self._config = config
+        self._config, self._store = config, store
         self._facts = OwnFacts(config.name, os.getpid(), _now())
         addresses = store.identity.addresses
         self._disk = DiskSpace(config.name, names, config.disk_reserve)
@@ -287,6 +286,7 @@ class Server:
             clock_ns=time.monotonic_ns,
             tell=self._tell,
             facts=self._own_facts,
+            outbox_bytes=lambda: transport.outbox_bytes,
             tells_attempts=event_logging.tells_attempts(),
             disk=self._disk,
             access=lambda: "" if admission is None else admission.digest,
@@ -371,9 +371,13 @@ class Server:
         event_logging.write(epoch, event)
 
     def _own_facts(self) -> BrokerFacts:
-        sizes = self._store.sizes()
-        stored = (sizes.log_entries, sizes.log_bytes, sizes.wal_bytes, sizes.database_bytes)
-        return self._facts.facts(_now(), _wall(), self._store.fsyncs.told(), stored)
+        store, sizes = self._store, self._store.sizes()
+        stored = Stored(
+            *(store.fsyncs.told(), store.checkpoints.told()),
+            *(sizes.log_entries, sizes.log_bytes, sizes.wal_bytes, sizes.database_bytes),
+            damaged=store.damage is not None,
+        )
+        return self._facts.facts(_now(), _wall(), stored)
 
     def _carry_out(self, ready: Sequence[object], now: int) -> None:
         node, transport = self._node, self._transport
@@ -399,7 +403,7 @@ class Server:
         if anyone in ready:
             self._hear_anyone(now)
         for routing in transport.tidy():
-            node.unreachable(routing)
+            node.unreachable(routing, transport.why_closed(routing))
         node.turn(now)
 
     def _hear_late(self) -> None:

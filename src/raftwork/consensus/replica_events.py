@@ -73,6 +73,16 @@ class SnapshotNotMade:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotOffered:
+    """Another replica is sent the snapshot."""
+
+    to: str
+
+    def __str__(self) -> str:
+        return f"sending the snapshot to broker {self.to}"
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotSent:
     """Another replica has taken the snapshot and goes on with the log."""
 
@@ -117,6 +127,7 @@ ReplicaEvent = (
     | SnapshotBegun
     | SnapshotMade
     | SnapshotNotMade
+    | SnapshotOffered
     | SnapshotSent
     | SnapshotReceived
     | SnapshotInstalled

@@ -42,7 +42,7 @@ PAGE_WORK = 500
 _KEEP = """INSERT INTO dead (seq, queue, ended, attempts, failures, losses, spec, payload)
     SELECT seq, queue, ?, ?, ?, ?, spec, body FROM task WHERE seq = ?
     RETURNING length(spec) + length(payload)"""
-_DROP = "DELETE FROM dead WHERE seq = ? RETURNING length(spec) + length(payload)"
+_DROP = "DELETE FROM dead WHERE seq = ? RETURNING length(spec) + length(payload), queue"
 _TASK = """SELECT dead.number, task.id, dead.spec, task.state, ended, attempts, dead.failures,
     dead.losses, again, task.body"""
 #: The same for a list: a failure may have a mebibyte, of which a line is shown.
@@ -172,6 +172,7 @@ def keep(ledger: "Ledger", runs: "Iterable[Running]") -> None:
         ((size,),) = list(ledger.db.execute(_KEEP, (ledger.time, *counts, run.seq)))
         ledger.dead += 1
         ledger.dead_bytes += size
+        ledger.dead_in[ledger.queues[run.queue].number] += 1
 
 
 def drop(ledger: "Ledger", seqs: Iterable[int]) -> int:
@@ -180,9 +181,10 @@ def drop(ledger: "Ledger", seqs: Iterable[int]) -> int:
         return 0
     dropped = []
     for seq in seqs:
-        for (size,) in list(ledger.db.execute(_DROP, (seq,))):
+        for size, queue in list(ledger.db.execute(_DROP, (seq,))):
             dropped.append(seq)
             ledger.dead_bytes -= size
+            ledger.dead_in[queue] -= 1
     ledger.dead -= len(dropped)
     forget_losses(ledger, dropped)
     return len(dropped)

@@ -14,6 +14,8 @@ class Latencies(NamedTuple):
     sum_us: int
 
 
+NO_LATENCIES: Final = Latencies([0] * (len(LATENCY_BOUNDS_US) + 1), 0)
+
 #: The upper bounds of the buckets of Durations, ms: 10 ms to 10,000 s.
 DURATION_BOUNDS_MS: Final = tuple(int(10**n * step) for n in range(1, 8) for step in (1, 3))[:-1]
 
@@ -52,6 +54,7 @@ class QueueTimes(NamedTuple):
     name: str
     waits: Durations
     oldest_ms: int  # that waits now, since the start of this process at most; 0 if none does
+    dead: int = 0  # tasks of it that can be retried by hand
 
 
 class MachineFacts(NamedTuple):
@@ -84,6 +87,34 @@ class PeerProgress(NamedTuple):
     behind: int  # entries
 
 
+class SnapshotTimes(NamedTuple):
+    """How long it took to write one, to send one to another broker, and to go over to one."""
+
+    make: Durations = NO_DURATIONS
+    send: Durations = NO_DURATIONS
+    install: Durations = NO_DURATIONS
+
+
+class SessionFacts(NamedTuple):
+    """Of the connections of clients and workers."""
+
+    clients: int  # sessions of now
+    outbox_bytes: int  # that connections have not taken yet
+    closed: list[tuple[str, int]]  # sessions, by why they ended
+
+
+class ServiceFacts(NamedTuple):
+    """What a broker counts while it serves as a leader; what is of now is 0 while it does not."""
+
+    commits: Latencies  # of its entries: from when they were proposed until they were applied
+    reads: Latencies  # until their barriers had passed
+    proposals: int  # entries that are not applied yet
+    watches: int  # tasks whose outcomes clients wait for
+    requests: list[tuple[str, int]]  # of clients, by what they are
+    refused: list[tuple[str, str, int]]  # enqueues, by queue and reason
+    stale_reports: int  # of attempts that were over, or another worker's
+
+
 class BrokerFacts(NamedTuple):
     """Counters only grow. Sizes are of now."""
 
@@ -113,3 +144,13 @@ class BrokerFacts(NamedTuple):
     refused_full: int = 0
     refused_else: int = 0
     workers_lost: int = 0
+    leases_expired: int = 0  # of these, those that were not heard in time
+    committed: int = 0  # entries, as `machine.applied`
+    checkpoints: Latencies = NO_LATENCIES
+    snapshots: SnapshotTimes = SnapshotTimes()
+    #: Its data were found damaged at its start, and put aside.
+    damaged: bool = False
+    #: Consensus messages that did not leave, by the broker that they were for.
+    peers_dropped: list[tuple[str, int]] = []  # noqa: RUF012 - as above
+    sessions: SessionFacts | None = None
+    service: ServiceFacts | None = None

@@ -13,7 +13,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from raftwork.web.metrics import Described
+from raftwork.web.metric_tables import Described
 from raftwork.worker.own_facts import RUN_BOUNDS_MS
 
 if TYPE_CHECKING:

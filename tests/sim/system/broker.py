@@ -293,7 +293,7 @@ class Broker(Process):
             return False
         return not self.timeline.chance(self.world.network.weather.congestion)
 
-    def _send_consensus(self, routing: bytes, frame: bytes) -> None:
+    def _send_consensus(self, routing: bytes, frame: bytes) -> bool:
         message = from_broker.decode(frame)
         assert isinstance(message, PeerMessage)
         to = self.world.peer_at(routing)
@@ -301,6 +301,7 @@ class Broker(Process):
             self.world.consensus.promises.sends(self.peer, to, message.body, self.disk.facts)
         self.world.reach.consensus(message.body)
         self.world.network.transmit_consensus(self, routing, frame, self._lag)
+        return True
 
     # ---- what the store tells (watched.Observer) ------------------------------------------------
 

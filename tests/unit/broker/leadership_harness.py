@@ -10,6 +10,7 @@ from raftwork.broker.machine.commands import (
     commands,
     decode_batch,
 )
+from raftwork.broker.service_counters import ServiceCounters
 from raftwork.consensus.core import ORIGIN, Output, Peer, Position, Role, Roster, Snapshot, Status
 from raftwork.errors import NotLeader
 from raftwork.features.enqueue import Enqueue
@@ -89,6 +90,7 @@ class LeadershipHarness:
         epoch: int = 1,
         time: int = 5_000,
         tell: Callable[[Event], None] = unheard,
+        counters: ServiceCounters | None = None,
     ) -> None:
         self.queues = queues or Queues()
         self.core = ManualCore()
@@ -102,6 +104,7 @@ class LeadershipHarness:
             time=time,
             now=self.now,
             tell=tell,
+            counters=counters,
         )
         self.requests = 0
 

@@ -211,8 +211,9 @@ class World:
                 assert not store.promises, "a frame left before what it rests on was committed"
                 self.inbox[routing].append((name, from_broker.decode(frame)))
 
-        def send_consensus(routing: bytes, frame: bytes) -> None:
+        def send_consensus(routing: bytes, frame: bytes) -> bool:
             self._peer_frames.append((routing[5:].decode(), name, frame))
+            return True
 
         def send_peer(other: str, frame: bytes) -> None:
             if self.dialled[name, other] == self.addresses[other]:

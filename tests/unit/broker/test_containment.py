@@ -359,10 +359,10 @@ def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
     send = setup.send_consensus
     broken = [b"peer-" + next(name for name in "abc" if name != leader).encode()]
 
-    def failing(routing: bytes, frame: bytes) -> None:
+    def failing(routing: bytes, frame: bytes) -> bool:
         if routing in broken:
             raise Bug
-        send(routing, frame)
+        return send(routing, frame)
 
     object.__setattr__(setup, "send_consensus", failing)
     world.client(to=leader)

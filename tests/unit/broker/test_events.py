@@ -115,7 +115,7 @@ def test_a_worker_that_is_said_to_be_gone_is_lost_by_that() -> None:
     harness.pass_time(300)
     harness.registry.goodbye(b"w", 1, harness.now, lost=True)
     harness.pass_time(300)
-    assert harness.told == [JOINED, WorkerLost("w", "its process ended", 0)]
+    assert harness.told == [JOINED, WorkerLost("w", "its process ended", 0, expired=False)]
 
 
 def test_a_worker_that_says_goodbye_has_left_and_is_not_lost() -> None:
@@ -311,6 +311,7 @@ def test_an_event_is_a_line_with_its_values_and_the_epoch(lines: list[str]) -> N
     assert (document["level"], document["epoch"], document["node"]) == ("warning", 7, "a")
     assert document["message"] == "worker w1 is lost: not heard; unfinished tasks: 3"
     expected = {"event": "worker_lost", "worker": "w1", "why": "not heard", "tasks": 3}
+    expected["expired"] = True
     assert document["fields"] == expected
 
 

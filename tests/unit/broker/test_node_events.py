@@ -2,12 +2,13 @@
 
 import pytest
 
-from raftwork.broker.own_facts import OwnFacts
+from raftwork.broker.own_facts import OwnFacts, Stored
+from raftwork.consensus.core import Position
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.event_feed import START, Begin, Cursor, EventsRead, ReadEvents
 from raftwork.features.event_journal import EventKind
 from raftwork.messages import Outcome, Push, Report, Started
-from raftwork.messages.facts import Latencies
+from raftwork.messages.facts import NO_LATENCIES
 from tests.unit.broker.nodes import World
 from tests.unit.broker.queues import enqueue
 
@@ -92,11 +93,30 @@ def test_every_replica_counts_the_same_of_the_tasks() -> None:
     outcome = Outcome(push.tasks[0].token, True, b"v")
     world.ask(b"worker", Report(1, [], [outcome], [], 0), leader)
     world.run(1_000)
-    facts = OwnFacts("a", 1, 0).facts(0, 0, Latencies([], 0), (0, 0, 0, 0))
-    counted = [node._events.counted(facts) for node in world.nodes.values()]
+    facts = OwnFacts("a", 1, 0).facts(0, 0, Stored(NO_LATENCIES, NO_LATENCIES, 0, 0, 0, 0))
+    counted = [node._events.counted(facts, None) for node in world.nodes.values()]
     told = [each.machine for each in counted if each is not None and each.machine is not None]
     assert told == [told[0]] * 3
     (job,) = told[0].tasks
     assert (job.name, job.enqueued, job.succeeded) == ("job", 2, 1)
     (queue,) = told[0].queues
     assert sum(queue.waits.counts) == 2 and queue.waits.sum_ms >= 600
+
+
+@pytest.mark.parametrize("protocol", ["raft", "zab"])
+def test_what_is_committed_is_counted_as_what_is_applied_and_never_less_than_before(
+    protocol: str,
+) -> None:
+    world = World("a", "b", "c", consensus=protocol)
+    leader = world.elect()
+    world.client(to=leader)
+    put(world, 1, "x", to=leader)
+    node = world.nodes[leader]
+    facts = OwnFacts("a", 1, 0).facts(0, 0, Stored(NO_LATENCIES, NO_LATENCIES, 0, 0, 0, 0))
+    at = node._events._at
+    counted = [
+        told.committed
+        for committed in (at, Position(at.epoch, at.seq + 5), at)
+        if (told := node._events.counted(facts, committed)) is not None
+    ]
+    assert counted == [node._events._applied, *[node._events._applied + 5] * 2]

@@ -11,18 +11,35 @@ from raftwork.broker.events import (
     WorkerLost,
 )
 from raftwork.broker.latencies import LatencyCounter
-from raftwork.broker.own_facts import CHANGES_MAX, OwnFacts
-from raftwork.consensus.replica_events import Cause, Election, LeadershipEnded
-from raftwork.messages.facts import LATENCY_BOUNDS_US, BrokerFacts, Latencies
-
-NOTHING = Latencies([], 0)
+from raftwork.broker.own_facts import CHANGES_MAX, OwnFacts, Stored
+from raftwork.consensus.core import Position
+from raftwork.consensus.replica_events import (
+    Cause,
+    Election,
+    LeadershipEnded,
+    SnapshotBegun,
+    SnapshotInstalled,
+    SnapshotMade,
+    SnapshotNotMade,
+    SnapshotOffered,
+    SnapshotReceived,
+    SnapshotRejected,
+    SnapshotSent,
+)
+from raftwork.messages.facts import (
+    LATENCY_BOUNDS_US,
+    NO_LATENCIES,
+    BrokerFacts,
+    Durations,
+    Latencies,
+)
 
 
 def after(*events: tuple[int, int, Event], now: int = 10_000) -> BrokerFacts:
     facts = OwnFacts("a", 7, 0)
     for at, epoch, event in events:
         facts.told(epoch, event, at, 1_000_000 + at)
-    return facts.facts(now, 1_000_000 + now, NOTHING, (1, 2, 3, 4))
+    return facts.facts(now, 1_000_000 + now, Stored(NO_LATENCIES, NO_LATENCIES, 1, 2, 3, 4))
 
 
 def test_an_election_that_is_won_is_the_end_of_the_time_without_a_leader() -> None:
@@ -89,3 +106,30 @@ def test_refusals_and_workers_that_were_given_up_are_counted() -> None:
     full, wrong = QueueFullRefusal("no room"), RequestRefused("no such task")
     told = after((1, 1, full), (2, 1, wrong), (3, 1, full), (4, 1, WorkerLost("w1", "silent", 2)))
     assert (told.refused_full, told.refused_else, told.workers_lost) == (2, 1, 1)
+
+
+def test_a_lease_that_expired_is_told_from_a_worker_that_is_known_to_be_gone() -> None:
+    silent, ended = WorkerLost("w1", "it fell silent", 2), WorkerLost("w2", "it ended", 0, False)
+    told = after((1, 1, silent), (2, 1, ended))
+    assert (told.workers_lost, told.leases_expired) == (2, 1)
+
+
+def test_snapshots_are_timed_each_from_its_beginning_to_its_end() -> None:
+    at = Position(1, 1)
+    told = after(
+        *((100, 1, SnapshotBegun()), (150, 1, SnapshotMade(at, 9))),
+        *((160, 1, SnapshotOffered("b")), (200, 1, SnapshotOffered("c"))),
+        *((210, 1, SnapshotSent("b")), (700, 1, SnapshotSent("c"))),
+        *((800, 1, SnapshotReceived(at, 9)), (805, 1, SnapshotInstalled(at))),
+    ).snapshots
+    assert [(sum(each.counts), each.sum_ms) for each in told] == [(1, 50), (2, 550), (1, 5)]
+
+
+def test_a_snapshot_that_came_to_nothing_has_no_time() -> None:
+    at = Position(1, 1)
+    told = after(
+        *((100, 1, SnapshotBegun()), (150, 1, SnapshotNotMade()), (160, 1, SnapshotSent("b"))),
+        *((800, 1, SnapshotReceived(at, 9)), (805, 1, SnapshotRejected())),
+    ).snapshots
+    assert [sum(each.counts) for each in told] == [0, 0, 0]
+    assert told.make == Durations([0] * len(told.make.counts), 0)

@@ -10,6 +10,7 @@ from raftwork.consensus.replica_events import (
     SnapshotBegun,
     SnapshotInstalled,
     SnapshotMade,
+    SnapshotOffered,
     SnapshotReceived,
     SnapshotSent,
 )
@@ -104,8 +105,9 @@ def test_a_snapshot_is_told_of_on_both_sides(network: Network) -> None:
     network.sleep(1_000)
     sent = told(network, leader)
     assert [type(news) for news in sent if not isinstance(news, Election)] == [
-        *(SnapshotBegun, SnapshotMade, SnapshotSent)
+        *(SnapshotBegun, SnapshotMade, SnapshotOffered, SnapshotSent)
     ]
+    assert SnapshotOffered(behind) in sent
     assert SnapshotSent(behind) in sent
     got = [news for news in told(network, behind) if not isinstance(news, Election)]
     assert [type(news) for news in got] == [SnapshotReceived, SnapshotInstalled]

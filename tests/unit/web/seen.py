@@ -12,6 +12,9 @@ from raftwork.messages.facts import (
     PeerProgress,
     QueueTimes,
     RoleChange,
+    ServiceFacts,
+    SessionFacts,
+    SnapshotTimes,
     TaskTotals,
 )
 from raftwork.web.watch import Watch
@@ -30,7 +33,7 @@ MACHINE = MachineFacts(
         ),
         TaskTotals("default", "other", 5, 5, 0, 0, 0, 0, 0, 0, 0, Durations([0] * 13 + [5], 10**9)),
     ],
-    [QueueTimes("default", Durations([7, 0, 1] + [0] * 11, 90), 61_500)],
+    [QueueTimes("default", Durations([7, 0, 1] + [0] * 11, 90), 61_500, dead=1)],
     *(12, 3_400, 5, 2),
 )
 
@@ -45,8 +48,25 @@ def facts(*, leads: bool = False) -> BrokerFacts:
     counters = (2, 1, 0, 3, 1_500)
     sizes = (100, 2_000, 3_000, 4_000)
     turns = Latencies([1] + [0] * 16, 100)
+    service = ServiceFacts(
+        Latencies([3, 1] + [0] * 15, 1_200),
+        Latencies([2] + [0] * 16, 300),
+        proposals=4,
+        watches=5,
+        requests=[("enqueue", 70), ("watch", 6)],
+        refused=[("default", "full", 8)],
+        stale_reports=9,
+    )
     return BrokerFacts(
-        9_000, 1, 8_000, *counters, fsyncs, turns, 1, *sizes, changes, peers, MACHINE
+        *(9_000, 1, 8_000, *counters, fsyncs, turns, 1, *sizes, changes, peers, MACHINE),
+        leases_expired=2,
+        committed=100,
+        checkpoints=Latencies([0] * 7 + [1] + [0] * 9, 30_000),
+        snapshots=SnapshotTimes(make=Durations([0, 0, 1] + [0] * 11, 80)),
+        damaged=leads,
+        peers_dropped=[("b", 3), ("c", 0)],
+        sessions=SessionFacts(11, 12, [("slow", 1), ("left", 13)]),
+        service=service,
     )
 
 

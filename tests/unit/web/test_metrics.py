@@ -8,8 +8,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from raftwork.messages import QueueStatus, WorkerStatus
-from raftwork.web import metrics
-from raftwork.web.metrics import Metrics, described
+from raftwork.web import metric_tables, worker_metrics
+from raftwork.web.metric_tables import described
+from raftwork.web.metrics import Metrics
 from tests.unit.web.seen import QUEUES, status, watch
 from tools import grafana
 
@@ -62,6 +63,28 @@ def test_buckets_add_up_and_a_histogram_has_its_sum_and_count() -> None:
     assert found[key("fsync_seconds_sum", broker="a")] == 0.5
 
 
+def test_what_a_broker_counts_as_a_leader_and_of_its_connections_is_on_the_page() -> None:
+    found = samples(Metrics(watch("a")))
+    assert found[key("commit_seconds_bucket", broker="a", le="0.00025")] == 3
+    assert found[key("commit_seconds_count", broker="a")] == 4
+    assert found[key("reads_seconds_sum", broker="a")] == 0.0003
+    assert found[key("proposals_pending", broker="a")] == 4
+    assert found[key("watches", broker="a")] == 5
+    assert found[key("requests_total", broker="a", kind="enqueue")] == 70
+    assert found[key("enqueues_refused_total", broker="a", queue="default", reason="full")] == 8
+    assert found[key("stale_reports_total", broker="a")] == 9
+    assert found[key("leases_expired_total", broker="a")] == 2
+    assert found[key("clients", broker="a")] == 11
+    assert found[key("outbox_bytes", broker="a")] == 12
+    assert found[key("sessions_closed_total", broker="a", reason="left")] == 13
+    assert found[key("peer_dropped_total", broker="a", peer="b")] == 3
+    assert found[key("entries_committed_total", broker="a")] == 100
+    assert found[key("damaged", broker="a")] == 1
+    assert found[key("checkpoint_seconds_count", broker="a")] == 1
+    assert found[key("snapshot_seconds_bucket", broker="a", op="make", le="0.1")] == 1
+    assert found[key("snapshot_seconds_count", broker="a", op="send")] == 0
+
+
 def test_tasks_are_counted_by_their_names() -> None:
     found = samples(Metrics(watch("a")))
     mail = {"queue": "default", "task": "mail.send"}
@@ -76,7 +99,8 @@ def test_tasks_are_counted_by_their_names() -> None:
     assert found[key("task_run_seconds_bucket", le="10000", **other)] == 0
     assert found[key("task_wait_seconds_bucket", queue="default", le="0.1")] == 8
     assert found[key("queue_oldest_seconds", queue="default")] == 61.5
-    assert found[key("dead_tasks")] == 2
+    assert found[key("dead_tasks", queue="default")] == 1
+    assert found[key("dead_tasks", queue="other")] == 1, "of a queue that has no series"
     assert found[key("entries_applied_total", broker="a")] == 98
 
 
@@ -108,7 +132,7 @@ def test_a_broker_of_an_older_release_counts_nothing_and_hides_nothing() -> None
 
 
 def test_a_thousand_queues_are_two_hundred_and_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "QUEUES_MAX", 3)
+    monkeypatch.setattr(metric_tables, "QUEUES_MAX", 3)
     many = [QueueStatus(f"q{n}", 1, 0, 0, 0, 0) for n in range(10)]
     found = samples(Metrics(watch("a", a=status("a")._replace(queues=many))))
     waiting = {
@@ -123,7 +147,7 @@ def test_the_slots_of_the_others_are_those_of_who_serves_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else an alert would say of the others that no worker serves them."""
-    monkeypatch.setattr(metrics, "QUEUES_MAX", 1)
+    monkeypatch.setattr(metric_tables, "QUEUES_MAX", 1)
     many = [QueueStatus(name, 1, 0, 0, 0, 0) for name in ("a", "b", "c")]
     workers = [
         WorkerStatus(*("w1", "h", 1, 2, 0, 1.0, 0.1, 0.1, ["a", "b", "c"], "active", "1")),
@@ -136,11 +160,32 @@ def test_the_slots_of_the_others_are_those_of_who_serves_any(
 
 def test_a_queue_that_is_called_other_is_in_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """One series twice: Prometheus would take one of them, and say nothing."""
-    monkeypatch.setattr(metrics, "QUEUES_MAX", 2)
+    monkeypatch.setattr(metric_tables, "QUEUES_MAX", 2)
     many = [QueueStatus(name, 1, 0, 0, 0, 0) for name in ("other", "p", "q", "r")]
     page = Metrics(watch("a", a=status("a")._replace(queues=many))).page().decode()
     said = [line for line in page.splitlines() if line.startswith("raftwork_queue_bytes{")]
     assert [line.partition('"')[2].partition('"')[0] for line in said] == ["p", "q", "other"]
+
+
+#: What a broker and a worker have to count at the least; what it is is in docs/metrics.md.
+LISTED = """
+ build_info broker_role broker_active broker_has_leader broker_epoch leader_changes_total
+elections_total leaderless_seconds_total commit_seconds proposals_pending reads_seconds
+fsync_seconds turn_seconds loop_stalls_total log_entries log_bytes apply_backlog_entries
+entries_committed_total entries_applied_total peer_lag_entries peer_connected peer_dropped_total
+snapshot_seconds database_bytes wal_bytes disk_free_bytes damaged checkpoint_seconds queue_tasks
+slots_wanted queue_bytes queue_oldest_seconds queue_limit_tasks queue_paused tasks_enqueued_total
+tasks_finished_total attempts_failed_total tasks_retried_total task_wait_seconds task_run_seconds
+dead_tasks results result_bytes tombstones workers slots slots_busy leases_expired_total
+stale_reports_total clients watches outbox_bytes enqueues_refused_total requests_total
+sessions_closed_total worker_slots worker_busy worker_held worker_connected worker_outcome_bytes
+worker_run_seconds worker_processes_lost_total worker_recycled_total
+"""
+
+
+def test_every_metric_that_is_promised_exists() -> None:
+    there = {each.name for each in (*described(), *worker_metrics.described())}
+    assert {f"raftwork_{name}" for name in LISTED.split()} <= there
 
 
 def names() -> set[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar, cast
 
+from raftwork.errors import BadMessage
 from raftwork.features.audit import AskAudit, NoteAction
 from raftwork.features.cancel import CancelTasks, Scope
 from raftwork.features.checkpoints import KeepCheckpoint
@@ -213,6 +214,14 @@ RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
     AskMarks: Right(_INSPECT, _cluster),
     **dict.fromkeys((ReadEvents, ListRunning, ListEnded, AskPlacement), Right(_INSPECT, _queue)),
 }
+
+
+def queues_of(message: ToBroker) -> Sequence[str]:
+    """The queues that it names; none if it cannot be read."""
+    try:
+        return RIGHTS[type(message)].reach(message).queues
+    except BadMessage:
+        return ()
 
 
 def may(roles: frozenset[Role], message: type[ToBroker]) -> bool:

@@ -100,6 +100,8 @@ class Handshake:
         self._told_low = False
         #: Why a hello was refused last.
         self._objection = ""
+        #: Consensus messages that did not leave, by the broker that they were for.
+        self.dropped = dict.fromkeys(self.peers.links, 0)
 
     def tell_time(self, wall_base: int) -> None:
         """The wall clock is this much (ms) ahead of the clock that `now` is read from."""
@@ -303,10 +305,12 @@ class Handshake:
         to, body = message
         routing = self.peers.links[to].routing
         if routing is None:
+            self.dropped[to] += 1
             return  # it is lost, as any message may be
         try:
             if self._framed[0] is not body:  # the same goes to several
                 self._framed = body, from_broker.encode(PeerMessage(self._me.incarnation, body))
-            self._setup.send_consensus(routing, self._framed[1])
+            if not self._setup.send_consensus(routing, self._framed[1]):
+                self.dropped[to] += 1
         except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
             self._lost.stop(error)

@@ -32,6 +32,7 @@ from raftwork.broker.placement.queue_balancers import QueueBalancers
 from raftwork.broker.requests.request_processor import RequestProcessor, Wanted
 from raftwork.broker.requests.result_outbox import ResultOutbox
 from raftwork.broker.requests.view import View
+from raftwork.broker.service_counters import ServiceCounters
 from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
@@ -84,6 +85,10 @@ class Proposal(NamedTuple):
     wanted: Wanted | None = None
 
 
+#: What is not applied yet: since when (ns), and for whom.
+_Proposed = tuple[int, "list[Wanted | None]"]
+
+
 class Log(Protocol):
     """Of the consensus core, what a leadership needs."""
 
@@ -117,6 +122,7 @@ class Leadership:
         wall: Callable[[int], int] | None = None,
         disk: DiskSpace | None = None,
         events: EventRing = NO_EVENTS,
+        counters: ServiceCounters | None = None,
     ) -> None:
         """`barrier` is the last one that a failed Leadership asked for in this epoch.
 
@@ -130,35 +136,40 @@ class Leadership:
         self._clock = LeaderClock(max(machine.time, time), now)
         self._wall = wall or self._clock.at
         self._tell, self._attempts = tell, attempts
-        self.workers = WorkerRegistry(machine, epoch, now, rng, writable, tell, attempts=attempts)
+        self._counters = counters = counters or ServiceCounters()
+        self.workers = WorkerRegistry(
+            *(machine, epoch, now, rng, writable, tell), attempts=attempts, counters=counters
+        )
         balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._intake = Intake(self._dispatcher, self.workers)
         self._results = ResultOutbox(machine, writable)
         known = self._results, self._intake, BALANCERS, members, disk or DiskSpace(), events
         view = View(machine, self.workers, *known, placing=balancers.placing)
-        self.processor = RequestProcessor(view, tell)
-        self._proposed: dict[Position, list[Wanted | None]] = {}
-        self._chores = [feature.chore(view) for feature in FEATURES if feature.chore is not None]
-        self._chores_at = machine.time  # leader time: see `_do_chores`
-        first = (command for feature in FEATURES for command in feature.begins(view))
-        self._pending = [Proposal(encode_command(command)) for command in first]
+        self.processor = RequestProcessor(view, tell, counters)
+        self._proposed: dict[Position, _Proposed] = {}
+        self._asked: dict[int, int] = {}  # barriers, since when (ns)
+        self._begin_features(view)
         #: Whether it deals with clients and workers.
         self.serves = not self._pending
         self._made_at = now
-        #: Something happened since the last plan; and since the last frames were drained, so that
-        #: `drain` may find some.
+        #: Something happened since the last plan; and since frames were drained: there may be some.
         self._stirred = self.leaves = True
         #: When what features see was brought up to date.
         self._looked_at = -1
         #: What a plan can do hangs on what happens elsewhere.
         self._looks_each_turn = False
-        #: When time alone makes the next plan due.
-        self.wake_at = now
+        self.wake_at = now  # when time alone makes the next plan due
         #: Whether something waits for a connection to drain, or for its slice of a turn.
         self.waiting = False
         # Growing from one leadership to the next: an old barrier must never answer for a new one.
         self.barrier = max(barrier, epoch << 32)
+
+    def _begin_features(self, view: View) -> None:
+        self._chores = [feature.chore(view) for feature in FEATURES if feature.chore is not None]
+        self._chores_at = view.machine.time  # leader time: see `_do_chores`
+        first = (command for feature in FEATURES for command in feature.begins(view))
+        self._pending = [Proposal(encode_command(command)) for command in first]
 
     def time(self, now: int) -> int:
         """Leader time at `now` on the monotonic clock; never behind what was applied."""
@@ -184,6 +195,11 @@ class Leadership:
     def proposed(self) -> Position | None:
         """The last entry that was proposed and is not applied yet."""
         return max(self._proposed, default=None)
+
+    @property
+    def now_counted(self) -> tuple[int, int]:
+        """Entries that are proposed and not applied yet; tasks whose outcomes clients wait for."""
+        return len(self._proposed), self._results.watches
 
     def capacity_changed(self) -> None:
         """A worker reported something: its capacity may have changed."""
@@ -321,7 +337,7 @@ class Leadership:
 
     def _propose(self, time: int, now: int) -> None:
         waiting, self._pending = self._pending, []
-        done = 0
+        done, began = 0, self._counters.clock_ns()
         # Mostly it is one.
         parts = split_by_size(waiting, _size, BATCH_BYTES) if len(waiting) > 1 else (waiting,)
         for part in parts:
@@ -333,7 +349,7 @@ class Leadership:
                 self._pending = waiting[done:]
                 return
             done += len(part)
-            self._proposed[position] = [proposal.wanted for proposal in part]
+            self._proposed[position] = began, [proposal.wanted for proposal in part]
 
     def _ask_barrier(self, now: int) -> bool:
         token = self.barrier + 1
@@ -342,6 +358,7 @@ class Leadership:
         except NotLeader:
             return False
         self.barrier = token
+        self._asked[token] = self._counters.clock_ns()
         self.processor.read_barrier.barrier(token)
         return True
 
@@ -351,7 +368,9 @@ class Leadership:
         What it lets be answered goes out with `frames`, a slice a turn.
         """
         self.leaves = True
-        self.processor.read_ready(token)
+        counters, reads = self._counters, self.processor.read_ready(token)
+        if (began := self._asked.pop(token, None)) is not None:  # else of one that failed
+            counters.reads.add((counters.clock_ns() - began) // 1_000, reads)
 
     # ---- applying -----------------------------------------------------------------------------
 
@@ -361,7 +380,9 @@ class Leadership:
         self._chores_at = self.processor.view.time
         proposed = self._proposed.pop(at, None)
         if proposed is not None:
-            for wanted, reply in zip(proposed, applied.replies, strict=True):
+            (began, asked), counters = proposed, self._counters
+            counters.commits.add((counters.clock_ns() - began) // 1_000)
+            for wanted, reply in zip(asked, applied.replies, strict=True):
                 if wanted is not None:
                     self.processor.applied(wanted, reply)
         for effect in applied.effects:

@@ -5,6 +5,7 @@ is bounded by the workers' slots; waiting tasks live in the tables alone.
 """
 
 import builtins
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -74,6 +75,7 @@ _counters = attrgetter(
 )
 
 _DEAD = "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
+_DEAD_IN = "SELECT queue, count(*) FROM dead GROUP BY queue"
 _NOTHING_PACKED = packed(NOTHING_SET)
 
 
@@ -171,6 +173,7 @@ class Ledger:
         self.last_queue = kept[3] if len(kept) > 3 else max(self.numbered, default=0)
         # Bounded by the setting `dead`, so counting them at the start costs little.
         self.dead, self.dead_bytes = db.execute(_DEAD).get
+        self.dead_in = Counter[int](dict(db.execute(_DEAD_IN)))  # by their queues' numbers
         #: Unique keys that are taken.
         self.keys = self._count_keys()
         self.checkpoint_bytes = self._checkpoint_bytes()

@@ -31,6 +31,7 @@ from raftwork.broker.net.protocol_violations import (
     read_no_more,
     remote_end,
 )
+from raftwork.broker.net.sessions import End
 from raftwork.broker.net.socket_options import notice_silence, unpredictable_ids
 from raftwork.broker.peer_events import (
     ConnectionClosed,
@@ -69,6 +70,8 @@ TURN_SHARE = 128
 PARTS_MAX = 2
 #: A routing id may have so many bytes (as ZMTP says; libzmq takes any number, and we keep ids).
 ROUTING_MAX = 255
+#: Connections that are closed from here, until their end is told.
+CLOSING_MAX = 1_024
 #: Between looks at connections that have not taken all they were sent (ms).
 CONGESTED_MS = 5
 #: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
@@ -148,6 +151,8 @@ class Transport:
         self._outboxes: dict[bytes, Outbox] = {}
         self._waiting = 0  # bytes in all of them
         self._lost: list[bytes] = []
+        #: Why connections end that are closed from here, until the end of their sessions is told.
+        self._closing: dict[bytes, End] = {}
         self._poller, self._anyone = SocketPoller(), True
         self.late = self._poller.late  # what has something for `from_peers`, after patience
         self._sent = False  # on the ROUTER, since the last poll
@@ -363,11 +368,21 @@ class Transport:
             return False
         if self._violations.close(routing, remote):
             self._hang_up(frame)
+            self._closes(routing, End.PROTOCOL)
         return True
 
     def _hang_up(self, frame: zmq.Frame) -> None:
         self.tell(ConnectionClosed())
         read_no_more(_descriptor(frame), self._port)
+
+    def _closes(self, routing: bytes, why: End) -> None:
+        self._closing[routing] = why
+        if len(self._closing) > CLOSING_MAX:  # of some the end is never told
+            del self._closing[next(iter(self._closing))]
+
+    def why_closed(self, routing: bytes) -> End:
+        """Of a connection that `tidy` told of; to be asked once."""
+        return self._closing.pop(routing, End.DISCONNECTED)
 
     # ---- out ----------------------------------------------------------------------------------
 
@@ -390,12 +405,13 @@ class Transport:
         outbox = self._outboxes.pop(routing)
         self._waiting -= outbox.bytes
         self.tell(SessionClosed(outbox.bytes))
+        self._closes(routing, End.SLOW)
         self._lost.append(routing)
         self._violations.count_violation(routing, VIOLATIONS_MAX)
 
-    def send_or_drop(self, routing: bytes, frame: bytes) -> None:
-        """A consensus message: now or never."""
-        self._try(routing, frame)
+    def send_or_drop(self, routing: bytes, frame: bytes) -> bool:
+        """A consensus message: now or never. False if it did not leave."""
+        return self._try(routing, frame) is True
 
     def send_peer(self, name: str, frame: bytes) -> None:
         """Send on our DEALER to the named broker, or drop it if that is not connected."""
@@ -441,6 +457,11 @@ class Transport:
     def writable(self, routing: bytes) -> bool:
         """Whether this connection has taken all it was sent so far."""
         return routing not in self._outboxes
+
+    @property
+    def outbox_bytes(self) -> int:
+        """That wait for connections to take them."""
+        return self._waiting
 
     @property
     def congested(self) -> bool:

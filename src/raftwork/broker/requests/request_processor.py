@@ -15,10 +15,11 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from raftwork.broker.access.rates import Rates
-from raftwork.broker.access.rights import admins_alone
+from raftwork.broker.access.rights import admins_alone, queues_of
 from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
 from raftwork.broker.requests.confinement import concealed, confined
 from raftwork.broker.requests.read_barrier import ReadBarrier
+from raftwork.broker.service_counters import ServiceCounters
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features.audit import DONE, NoteAction, NoteAudit, noted, under_key
 from raftwork.features.catalogue import FEATURES
@@ -140,9 +141,16 @@ class _Reading(NamedTuple):
 class RequestProcessor:
     """All client requests of one leadership. Requests in; frames, commands and barriers out."""
 
-    def __init__(self, view: View, tell: Callable[[Event], None] = unheard) -> None:
+    def __init__(
+        self,
+        view: View,
+        tell: Callable[[Event], None] = unheard,
+        counters: ServiceCounters | None = None,
+    ) -> None:
         self.view = view
         self._tell = tell
+        self._counters = counters or ServiceCounters()
+        self._requests = self._counters.requests
         self._tallies = {feature.about: Tally(feature) for feature in FEATURES}
         self._frames: list[tuple[bytes, FromBroker]] = []
         #: The changes to propose; drained by `wanted`.
@@ -167,16 +175,18 @@ class RequestProcessor:
         self, routing: bytes, request: Frame, size: int, grant: Grant | None = None
     ) -> None:
         """A client's request, which came in a frame of `size` bytes, under a key of that grant."""
+        kind = type(request)
+        self._requests[kind] += 1
         number: int = request[0]  # type: ignore[assignment] # so begin all requests
-        key = (routing, type(request), number)
+        key = (routing, kind, number)
         if key in self._open:
             return  # asked again while the first one is under way
-        service = _SERVICES[type(request)]
+        service = _SERVICES[kind]
         cost = size + REQUEST_BYTES
         for at in service.lists:
             cost += ITEM_BYTES * len(cast("list[object]", request[at]))
         who = ""
-        if grant is not None and type(service.rule) in _ACTS and admins_alone(type(request)):
+        if grant is not None and type(service.rule) in _ACTS and admins_alone(kind):
             who = grant.name
         try:
             wrong = service.objection(request)
@@ -194,7 +204,7 @@ class RequestProcessor:
         except REFUSALS as error:
             if who:
                 self.noted.append(noted(who, request, str(error)))
-            self._refuse(routing, number, Code(error.code), str(error))
+            self._refuse(routing, request, Code(error.code), str(error))
 
     def _charge(self, rule: Rule, request: Frame, size: int, grant: Grant) -> int:
         """Take the tasks that it makes of its key's rate, before it costs us more; how many."""
@@ -273,11 +283,14 @@ class RequestProcessor:
 
     def _fail(self, asked: OpenRequest, code: Code, text: str) -> None:
         self._end(asked, None)
-        self._refuse(asked.key[0], asked.key[2], code, text)
+        self._refuse(asked.key[0], asked.request, code, text)
 
-    def _refuse(self, routing: bytes, request: int, code: Code, text: str) -> None:
-        self._frames.append((routing, Refused(request, code, text)))
-        full = code is Code.QUEUE_FULL
+    def _refuse(self, routing: bytes, request: Frame, code: Code, text: str) -> None:
+        number: int = request[0]  # type: ignore[assignment] # as in `request`
+        self._frames.append((routing, Refused(number, code, text)))
+        rule, full = _SERVICES[type(request)].rule, code is Code.QUEUE_FULL
+        if type(rule) is Change and rule.grows is not None:
+            self._counters.refused(queues_of(request), code, self.view.state.queues)
         self._tell(QueueFullRefusal(text) if full else RequestRefused(text))
 
     def gone(self, routing: bytes) -> None:
@@ -377,13 +390,18 @@ class RequestProcessor:
             try:
                 self._take(asked)
             except REFUSALS as error:
-                self._refuse(asked.key[0], asked.key[2], Code(error.code), str(error))
+                self._refuse(asked.key[0], asked.request, Code(error.code), str(error))
 
     # ---- reads --------------------------------------------------------------------------------
 
-    def read_ready(self, token: int) -> None:
-        """What was asked before this barrier may be answered; `frames` does, a slice a turn."""
-        self._ready.extend(self.read_barrier.passed(token))
+    def read_ready(self, token: int) -> int:
+        """What was asked before this barrier may be answered; `frames` does, a slice a turn.
+
+        Returns how many questions that are.
+        """
+        passed = self.read_barrier.passed(token)
+        self._ready.extend(passed)
+        return len(passed)
 
     def _read(self) -> None:
         """The next slices."""

@@ -50,6 +50,11 @@ class ResultOutbox:
         #: Of the sessions to which something is due.
         self._outboxes: dict[bytes, Outbox[str, Result]] = defaultdict(_results)
 
+    @property
+    def watches(self) -> int:
+        """Tasks that are watched."""
+        return len(self._watchers)
+
     def check_room(self, routing: bytes, ids: list[str]) -> None:
         """Raise QueueFull unless this session may watch these, too."""
         mine = self._watched.get(routing, ())

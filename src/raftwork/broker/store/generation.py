@@ -165,13 +165,18 @@ class Generation:
         self._wal_pages = pages
         return apsw.SQLITE_OK
 
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether `checkpoint` has anything to do."""
+        return self._wal_pages >= self._checkpoint_at
+
     def checkpoint(self, interrupt_reader: Callable[[], None]) -> None:
         """Copy the write-ahead log into the database, if it is due. Never waits for a reader.
 
         Only a reader (a snapshot being made) keeps the log from starting again at its beginning;
         one that has let it grow to its bound is interrupted.
         """
-        if self._wal_pages < self._checkpoint_at:
+        if not self.checkpoint_due:
             return
         self._promise_all()
         if self.wal_bytes < self._options.wal_bytes_max:

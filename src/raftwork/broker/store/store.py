@@ -72,6 +72,8 @@ class Store:
         self.commit_ns = 0
         #: How long each took that reached the disk.
         self.fsyncs = LatencyCounter()
+        #: How long each checkpoint took: copying the write-ahead log into the database.
+        self.checkpoints = LatencyCounter()
         self._closed = False
 
     def _mark_damaged(self, damage: StoreDamaged) -> None:
@@ -252,7 +254,10 @@ class Store:
                 live.log.drop(segment)
                 live.commit()
             live.give_back()
-            live.checkpoint(self._transfers.helper.interrupt)
+            if live.checkpoint_due:
+                began = monotonic_ns()
+                live.checkpoint(self._transfers.helper.interrupt)
+                self.checkpoints.add((monotonic_ns() - began) // 1_000)
         return self.base
 
     # ---- snapshots ------------------------------------------------------------------------------

@@ -104,9 +104,8 @@ class WorkerEvents:
             why = "its connection closed and did not come back" if closed else "it fell silent"
             if worker.killed:
                 why = "its process ended"
-            self._tell(
-                WorkerLost(worker.name, why, sum(h.lost for h in worker.assignments.values()))
-            )
+            tasks = sum(h.lost for h in worker.assignments.values())
+            self._tell(WorkerLost(worker.name, why, tasks, not worker.killed))
 
     def refused(self, worker: str, why: str) -> None:
         """It asked to work here, and may not."""

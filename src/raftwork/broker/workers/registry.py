@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 from raftwork.broker.events import unheard
 from raftwork.broker.machine import Waiting
 from raftwork.broker.placement.eligibility import Eligibility
+from raftwork.broker.service_counters import ServiceCounters
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Attribution
 from raftwork.broker.workers.deadlocks import Deadlocks
@@ -81,6 +82,7 @@ class WorkerRegistry:
         writable: Callable[[bytes], bool] = lambda _routing: True,
         tell: Callable[[Event], None] = unheard,
         attempts: bool = False,
+        counters: ServiceCounters | None = None,
     ) -> None:
         """`writable(routing)` is whether a connection takes more now; see Setup for `attempts`."""
         self._machine = machine
@@ -96,7 +98,8 @@ class WorkerRegistry:
         self._worker_events = WorkerEvents(
             tell, self._attribution.reason, machine.current, attempts=attempts
         )
-        self._reports = Reports(machine, self._attribution, self._worker_events, rng)
+        self._counters = counters = counters or ServiceCounters()
+        self._reports = Reports(machine, self._attribution, self._worker_events, rng, counters)
         self._notes = TaskNotes(machine, epoch, self._holder)
         self.inspection = Inspection(
             *(self._workers, self._holder, self._attribution, self._notes), lambda: self._beaten
@@ -226,6 +229,7 @@ class WorkerRegistry:
         if isinstance(effect, CheckpointDecided):
             self._notes.decided(effect, self._holder.get(effect.token))
         else:
+            self._counters.stale_reports += 1
             self.closed(effect.token)
 
     #: What workers send within their sessions.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.commands import Command
+    from raftwork.broker.service_counters import ServiceCounters
     from raftwork.broker.workers.announcements import WorkerEvents
     from raftwork.broker.workers.attribution import Attribution
     from raftwork.broker.workers.worker import Assignment, Worker
@@ -51,12 +52,18 @@ class Reports:
     """The ends of attempts that one leadership proposes."""
 
     def __init__(
-        self, machine: Machine, attribution: Attribution, events: WorkerEvents, rng: Random
+        self,
+        machine: Machine,
+        attribution: Attribution,
+        events: WorkerEvents,
+        rng: Random,
+        counters: ServiceCounters,
     ) -> None:
         self._machine = machine
         self._attribution = attribution
         self._events = events
         self._rng = rng
+        self._counters = counters
         self._commands: list[Command] = []
         self._finished: list[tuple[int, bytes]] = []
         self._named: list[NameWorker] = []
@@ -219,6 +226,7 @@ class Reports:
         """Whether it is the first report about `token`; not the worker's, it is acknowledged."""
         assignment = worker.assignments.get(token)
         if assignment is None:
+            self._counters.stale_reports += 1
             worker.acks.append(token)
             return False
         if assignment.done:

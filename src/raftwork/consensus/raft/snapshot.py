@@ -11,7 +11,7 @@ appends are refused.
 from raftwork.consensus.core import ORIGIN, Chunk, Peer, Roster, Snapshot
 from raftwork.consensus.raft.messages import AppendReply, ChunkReply, SnapshotChunk
 from raftwork.consensus.raft.state import Leader, Node, Progress
-from raftwork.consensus.replica_events import SnapshotSent
+from raftwork.consensus.replica_events import SnapshotOffered, SnapshotSent
 from raftwork.consensus.snapshot_transfer import Incoming, Outgoing
 
 # ---- the leader's side -------------------------------------------------------------------------
@@ -28,6 +28,7 @@ def offer(node: Node, name: str, peer: Progress) -> None:
     if peer.outgoing is None or peer.outgoing.snapshot != made:
         peer.outgoing = Outgoing(made)
         peer.behind = node.log.grown
+        node.out.news.append(SnapshotOffered(name))
     _pump(node, name, peer.outgoing)
 
 

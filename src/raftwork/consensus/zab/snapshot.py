@@ -8,7 +8,7 @@ proposal must never be lost to a sync).
 """
 
 from raftwork.consensus.core import Chunk, Peer, Position, Roster, Snapshot
-from raftwork.consensus.replica_events import SnapshotSent
+from raftwork.consensus.replica_events import SnapshotOffered, SnapshotSent
 from raftwork.consensus.snapshot_transfer import Incoming, Outgoing
 from raftwork.consensus.zab.messages import Snap, SnapReply
 from raftwork.consensus.zab.state import Catching, Leader, Link, Node
@@ -27,6 +27,7 @@ def offer(node: Node, name: str, link: Link) -> None:
         return
     if link.outgoing is None or link.outgoing.snapshot != snapshot:
         link.outgoing, link.catching = Outgoing(snapshot), Catching(node.log.grown, snapshot.at)
+        node.out.news.append(SnapshotOffered(name))
     for offset in link.outgoing.due(node.config.chunk_bytes, node.config.chunk_window):
         if not _send(node, name, link, snapshot, offset):
             made(node, None)  # it is made again, after a pause

@@ -6,6 +6,7 @@ from raftwork.broker.cluster.handshake import REJECTED_MS
 from raftwork.broker.cluster.peer_address import PeerAddress
 from raftwork.broker.events import Event, PeerUp
 from raftwork.broker.peer_events import PeerElsewhere, PeerMoved, PeerOneWay, PeerSought
+from raftwork.consensus.core import Message
 from raftwork.errors import StoreError
 from raftwork.features import from_broker
 from raftwork.messages import (
@@ -248,3 +249,16 @@ def test_a_broker_that_moved_is_told_of_with_both_addresses(
     moved = [event for name, event in told if name == "a" and isinstance(event, PeerMoved)]
     assert moved == [PeerMoved("b", "b.example:7701", ELSEWHERE)]
     assert ("a", PeerSought("b", ELSEWHERE)) in told
+
+
+def test_messages_that_do_not_leave_are_counted_by_whom_they_were_for(three: World) -> None:
+    handshake = three.nodes["a"]._handshake
+    before = dict(handshake.dropped)
+    three.room = lambda _routing: True
+    setup = three.nodes["a"]._setup
+    object.__setattr__(setup, "send_consensus", lambda routing, _frame: routing != b"peer-b")
+    for to in "bc":
+        handshake.send(Message(to, b"x"))
+    handshake.peers.links["c"].routing = None
+    handshake.send(Message("c", b"x"))
+    assert {to: handshake.dropped[to] - before[to] for to in "bc"} == {"b": 1, "c": 1}

@@ -96,6 +96,24 @@ def test_pages_go_from_the_newest_to_the_oldest_of_a_queue(driver: Driver) -> No
     assert dead(driver, "nobody's") == []
 
 
+def test_they_are_counted_by_their_queues_as_they_come_and_go() -> None:
+    driver = Driver(ClusterSettings(dead=4))
+
+    def counted() -> dict[str, int]:
+        before = +driver.machine.state.dead_in
+        driver.reopen()
+        state = driver.machine.state
+        assert +state.dead_in == before, "a start counts the same"
+        return {state.numbered[number].name: n for number, n in (+state.dead_in).items()}
+
+    for n in range(3):
+        die(driver, f"a{n}", spec=spec_of("a"))
+        die(driver, f"b{n}", spec=spec_of("b"))
+    assert counted() == {"a": 2, "b": 2}, "the oldest of each made room"
+    driver.apply(Purge([], "a"))
+    assert counted() == {"b": 2}
+
+
 def test_a_retry_is_another_task_with_the_same_contents(driver: Driver) -> None:
     spec = spec_of(retries=0, max_losses=1)
     driver.enqueue("a", spec=spec, payload=b"arguments")

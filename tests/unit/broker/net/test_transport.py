@@ -6,11 +6,14 @@ import select
 from collections import deque
 from typing import cast
 
+import pytest
 import zmq
 
 from raftwork.broker.events import Event
+from raftwork.broker.net import transport as module
 from raftwork.broker.net.disconnect_monitor import DisconnectMonitor
 from raftwork.broker.net.protocol_violations import VIOLATIONS_MAX, ProtocolViolations
+from raftwork.broker.net.sessions import End
 from raftwork.broker.net.transport import (
     OUTBOX_BYTES,
     OUTBOXES_BYTES,
@@ -126,6 +129,7 @@ class Read(Transport):
 
     def __init__(self, *messages: list[bytes]) -> None:
         self._violations, self._disconnects = ProtocolViolations(), NoDisconnects()
+        self._closing = {}
         self._port = 1
         self.wait(*messages)
 
@@ -160,6 +164,7 @@ def test_who_has_sent_enough_that_is_no_frame_is_read_no_more() -> None:
     assert came.count((b"good", b"y")) == VIOLATIONS_MAX + 2
     transport.wait([b"bad", b"x"], [b"good", b"y"])
     assert transport.turn() == [(b"good", b"y")]
+    assert transport.why_closed(b"bad") is End.PROTOCOL
 
 
 def test_messages_of_too_many_parts_are_offences_too() -> None:
@@ -190,6 +195,7 @@ class Write(Transport):
 
     def __init__(self) -> None:
         self._outboxes, self._waiting, self._lost = {}, 0, []
+        self._closing = {}
         self._violations = ProtocolViolations()
         self.takes: dict[bytes, bool | None] = {}
 
@@ -207,8 +213,31 @@ def test_who_does_not_read_is_given_up_at_its_limit() -> None:
     assert transport.tidy() == []
     transport.send(b"deaf", b"x")
     assert transport.tidy() == [b"deaf"]
+    assert transport.why_closed(b"deaf") is End.SLOW
+    assert transport.why_closed(b"deaf") is End.DISCONNECTED, "it is told once"
+    assert transport.outbox_bytes == 0
     assert transport.writable(b"deaf")
     assert transport._violations.suspect(b"deaf")
+
+
+def test_why_connections_are_closed_is_kept_of_some_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLOSING_MAX", 2)
+    transport = Write()
+    for routing in (b"1", b"2", b"3"):
+        for _ in range(OUTBOX_BYTES // len(MIB) + 1):
+            transport.send(routing, MIB)
+    assert [transport.why_closed(each) for each in (b"1", b"2", b"3")] == [
+        *(End.DISCONNECTED, End.SLOW, End.SLOW)
+    ]
+
+
+def test_a_consensus_message_that_does_not_leave_is_said_to_be_dropped() -> None:
+    transport = Write()
+    transport.takes = {b"a": True, b"b": False, b"c": None}
+    assert [transport.send_or_drop(each, b"x") for each in (b"a", b"b", b"c")] == [
+        *(True, False, False)
+    ]
+    assert not transport.congested
 
 
 def test_of_many_who_do_not_read_the_one_with_most_is_given_up() -> None:
