@@ -15,6 +15,7 @@ from raftwork.features.effects import Effect, QueuedInLane, Requeued, Settled
 from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.number_ranges import spans
+from raftwork.features.starts import unschedule
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import (
     BLOCKED,
@@ -308,6 +309,7 @@ def end_unstarted(
     ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
     named = [ledger.names[spec.name] for spec in specs]
     unwait_from(ledger, [task.at for task in tasks if task.phase == PENDING])
+    unschedule(ledger, [task.seq for task in tasks if task.phase == SCHEDULED])
     following: list[Effect] = []
     leave_lanes(ledger, [task.lane for task in tasks])
     others = [(task.seq, task.flags) for task in tasks if task.flags]

@@ -34,8 +34,8 @@ TIMERS = tuple(
         (
             "scheduled tasks are forgotten at a restart",
             f"{_STATE}.find_next_start",
-            "self.next_start = self._earliest(SCHEDULED)",
-            "self.next_start = 2**63 - 1",
+            "self.next_start = NEVER if due is None else due",
+            "self.next_start = NEVER",
             20,
         ),
         (
@@ -58,6 +58,20 @@ TIMERS = tuple(
             "if not overdue:",
             "if overdue:",
             20,
+        ),
+        (
+            "what is behind a task that ended before its time is not started",
+            "raftwork.features.starts:_cut",
+            "if end < last:",
+            "if last < 0:",
+            20,
+        ),
+        (
+            "what is left of a range that was started in part is started again",
+            "raftwork.broker.machine.starting:start",
+            "ledger.db.execute(_BEGIN_AT, (last + 1, each.first))",
+            "pass",
+            40,
         ),
         (
             "a task that was moved in time keeps its place",

@@ -18,6 +18,8 @@ from raftwork.features.waiting import Place, unwait
 from raftwork.wire import maker
 
 _running, _place = maker(Running), maker(Place)
+#: Of an ordinary task.
+_NONE = Hooks.of((), 0)
 _ROW = """SELECT seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags},
     {lane}, {place}, task.key, {gates} FROM """
 _RANGE = ByLevel(f"{_ROW} task WHERE seq BETWEEN ? AND ? AND phase = 0 ORDER BY seq")
@@ -38,10 +40,9 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
         )
         if seq in ledger.running_seqs:
             continue
-        queue, hooks = ledger.numbered[number], ledger.hooks(flags) if flags else None
-        if (hooks or queue.paused_until or queue.quota is not None) and not _may_run(
-            ledger, queue, seq, hooks, gates
-        ):
+        queue, hooks = ledger.numbered[number], ledger.hooks(flags) if flags else _NONE
+        asked = gates or hooks.may_start or queue.paused_until or queue.quota is not None
+        if asked and not _may_run(ledger, queue, seq, hooks, gates):
             continue
         ledger.token = token = ledger.token + 1
         name = queue.name
@@ -50,7 +51,7 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
         )
         ledger.begin(run, queue)
         runs.append(run)
-        for begins in hooks.begins if hooks else ():
+        for begins in hooks.begins:
             begins(ledger, run)
         if lane:
             laned.append(_place((number, seq, flags, lane, place or seq, key, gates)))
@@ -80,9 +81,9 @@ def _others(seqs: Sequence[int], runs: Sequence[Running]) -> list[int]:
     return others
 
 
-def _may_run(ledger: Ledger, queue: Queue, seq: int, hooks: Hooks | None, named: str) -> bool:
+def _may_run(ledger: Ledger, queue: Queue, seq: int, hooks: Hooks, named: str) -> bool:
     """Whether it may be handed out now; if so, it counts at its gates, under the next token."""
-    if queue.paused_until or (hooks and not all(each(ledger, seq) for each in hooks.may_start)):
+    if queue.paused_until or not all(each(ledger, seq) for each in hooks.may_start):
         return False
     gates = gates_named(named) if named else ()
     return not (gates or queue.quota is not None) or ledger.gates.enter(
