@@ -97,10 +97,13 @@ class PushedTask(NamedTuple):
     @property
     def size(self) -> int:
         """About so many bytes in a frame, but for its spec."""
-        if self.about is None:
-            return len(self.payload)
-        inputs = sum(len(data) for _, data in self.about.inputs)
-        return len(self.payload) + len(self.about.checkpoint or b"") + inputs
+        size, about = len(self.payload), self.about
+        if about is not None:
+            if about.checkpoint is not None:
+                size += len(about.checkpoint)
+            if about.inputs:
+                size += sum(len(data) for _, data in about.inputs)
+        return size
 
 
 class SharedAbout(NamedTuple):
@@ -138,6 +141,8 @@ _NO_ABOUT: tuple[object, ...] = About()
 
 def _said(about: tuple[object, ...]) -> tuple[object, ...]:
     """Without the last fields that have their defaults."""
+    if about[1:] == _NO_ABOUT[1:]:  # nearly always
+        return about[:1]
     end = len(about)
     while end and about[end - 1] == _NO_ABOUT[end - 1]:
         end -= 1

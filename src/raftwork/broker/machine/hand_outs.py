@@ -83,8 +83,11 @@ def _others(seqs: Sequence[int], runs: Sequence[Running]) -> list[int]:
 
 def _may_run(ledger: Ledger, queue: Queue, seq: int, hooks: Hooks, named: str) -> bool:
     """Whether it may be handed out now; if so, it counts at its gates, under the next token."""
-    if queue.paused_until or not all(each(ledger, seq) for each in hooks.may_start):
+    if queue.paused_until:
         return False
+    for may_start in hooks.may_start:
+        if not may_start(ledger, seq):
+            return False
     gates = gates_named(named) if named else ()
     return not (gates or queue.quota is not None) or ledger.gates.enter(
         gates, queue, ledger, ledger.token + 1
