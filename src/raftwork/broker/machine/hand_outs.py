@@ -14,10 +14,11 @@ from raftwork.broker.machine.state import Ledger, Queue, Running
 from raftwork.features.lifecycle import Hooks
 from raftwork.features.limit_settings import gates_named
 from raftwork.features.number_ranges import is_range
+from raftwork.features.task_row import ORDERED
 from raftwork.features.waiting import Place, unwait
 from raftwork.wire import maker
 
-_running, _place = maker(Running), maker(Place)
+_running = maker(Running)
 #: Of an ordinary task.
 _NONE = Hooks.of((), 0)
 _ROW = """SELECT seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags},
@@ -33,7 +34,8 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
     """
     runs: list[Running] = []
     ordinary: defaultdict[int, list[int]] = defaultdict(list)
-    laned: list[Place] = []
+    laned: defaultdict[int, list[int]] = defaultdict(list)
+    ordered: list[Place] = []
     for row in _rows(ledger, seqs):
         seq, id_, number, attempt, failures, losses, size, spec, flags, lane, place, key, gates = (
             row
@@ -54,11 +56,13 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
         for begins in hooks.begins:
             begins(ledger, run)
         if lane:
-            laned.append(_place((number, seq, flags, lane, place or seq, key, gates)))
+            laned[lane].append(place or seq)
         else:
             ordinary[number].append(seq)
+        if flags & ORDERED:
+            ordered.append(Place(number, seq, flags, lane, place or seq, key, gates))
     ledger.journal.assigned(runs, ledger.time)
-    unwait(ledger, ordinary, laned)
+    unwait(ledger, ordinary, laned, ordered)
     return runs, _others(seqs, runs) if len(runs) < len(seqs) else []
 
 
