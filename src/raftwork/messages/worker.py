@@ -122,7 +122,9 @@ def _short(push: tuple[object, ...]) -> tuple[object, ...]:
 
     A task of which nothing else is to be said takes what it took before there was more.
     """
-    epoch, session, tasks, _ = cast("Push", push)
+    epoch, session, tasks, said = cast("Push", push)
+    if said:
+        return push
     sent: list[tuple[object, ...]] = []
     shared: list[tuple[object, ...]] = []
     for about, some in groupby(tasks, _about):
