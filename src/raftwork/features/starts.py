@@ -43,15 +43,22 @@ def unschedule(ledger: Ledger, seqs: Iterable[int]) -> None:
     for first, last in (*((seq, seq) for seq in alone), *found):
         begin = first
         while begin <= last:
-            row = ledger.db.execute(_OF, (begin,)).fetchone()
-            assert row is not None, "a scheduled task has no time"
-            end = min(last, row[1])
-            _cut(ledger, *row, begin, end)
+            there = _range_of(ledger, begin)
+            end = min(last, there[1])
+            _cut(ledger, there, begin, end)
             begin = end + 1
 
 
-def _cut(ledger: Ledger, first: int, last: int, due: int, begin: int, end: int) -> None:
+def _range_of(ledger: Ledger, seq: int) -> tuple[int, int, int]:
+    """The first and the last number of a task's range, and when it is due."""
+    row: tuple[int, int, int] | None = ledger.db.execute(_OF, (seq,)).fetchone()
+    assert row is not None, "a scheduled task has no time"
+    return row
+
+
+def _cut(ledger: Ledger, there: tuple[int, int, int], begin: int, end: int) -> None:
     """From `begin` to `end` a range has no tasks any more."""
+    first, last, due = there
     if first < begin:
         ledger.db.execute(_END_AT, (begin - 1, first))
     else:
@@ -62,9 +69,7 @@ def _cut(ledger: Ledger, first: int, last: int, due: int, begin: int, end: int) 
 
 def due_of(ledger: Ledger, seq: int) -> int:
     """When a SCHEDULED task becomes ready."""
-    row = ledger.db.execute(_OF, (seq,)).fetchone()
-    assert row is not None, "a scheduled task has no time"
-    return int(row[2])
+    return _range_of(ledger, seq)[2]
 
 
 def next_start(ledger: Ledger) -> int | None:

@@ -4,6 +4,7 @@ import pytest
 
 from raftwork.messages import About, Push, PushedTask
 from raftwork.messages.registry import from_broker
+from raftwork.messages.worker import SharedAbout
 
 TAGS = [("customer", "7")]
 MANY = [About(tags=TAGS)] * 3
@@ -47,5 +48,7 @@ def test_a_key_takes_no_more_than_itself() -> None:
 
 def test_more_than_there_are_is_told_of_those_that_there_are() -> None:
     """From whoever: a broker says of nobody's tasks what they are about."""
-    push = pushed(None)._replace(shared=[(0, 2**62, MANY[0]), (5, 1, MANY[0])])
+    push = pushed(None)._replace(
+        shared=[SharedAbout(0, 2**62, MANY[0]), SharedAbout(5, 1, MANY[0])]
+    )
     assert [task.about for task in push.whole()] == [MANY[0]]

@@ -201,7 +201,7 @@ def test_of_those_that_bear_a_tag_one_entry_looks_at_so_many(driver: Driver) -> 
         batch = pack([[each, b"", "", extras] for each in ids])
         driver.apply(Admit(driver.now, spec_of(), batch))
     driver.finish(driver.assign(2)[0])
-    after, parts = 0, []
+    after, parts = 0, list[Done]()
     while not parts or after:
         done, _ = carry_out(driver, of(Scope.TAG, "customer", value="7", after=after, limit=2))
         parts.append(done)

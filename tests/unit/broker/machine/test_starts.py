@@ -13,8 +13,8 @@ from raftwork.wire import pack
 from tests.unit.broker.machine.driver import Driver
 
 
-def later(driver: Driver, ids: str, delay: int = 10, **options: bool) -> None:
-    spec = encode_spec(Spec("module.task", "default", delay=delay, **options))
+def later(driver: Driver, ids: str, delay: int = 10, *, ordered: bool = False) -> None:
+    spec = encode_spec(Spec("module.task", "default", delay=delay, ordered=ordered))
     rows = [[each, b"payload", "key", Extras()] for each in ids]
     driver.apply(Admit(driver.now, spec, pack(rows)))
 
