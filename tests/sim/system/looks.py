@@ -129,7 +129,7 @@ _RECOUNT = """SELECT queue.name, queued, running, scheduled, blocked,
     FROM queue LEFT JOIN task ON task.queue = queue.number
     LEFT JOIN running ON running.seq = task.seq GROUP BY queue.number"""
 #: What is SCHEDULED and in no range, or in several; and how many of the rest stand in ranges.
-_STARTS = """SELECT first, last, due, count(task.seq), last + 1 - first
+_STARTS = """SELECT first, last, start.due, count(task.seq), last + 1 - first
     FROM start LEFT JOIN task ON task.seq BETWEEN first AND last AND phase = 4 GROUP BY first"""
 _SCHEDULED = "SELECT count(*) FROM task WHERE phase = 4"
 #: Rows of tags whose tasks are counted wrongly, or gone.
