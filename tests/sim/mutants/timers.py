@@ -67,13 +67,6 @@ TIMERS = tuple(
             20,
         ),
         (
-            "what is left of a range that was started in part is started again",
-            "raftwork.broker.machine.starting:start",
-            "ledger.db.execute(_BEGIN_AT, (last + 1, each.first))",
-            "pass",
-            40,
-        ),
-        (
             "a task that was moved in time keeps its place",
             "raftwork.features.reschedule:_move",
             "unwait_from(ledger, places(ledger, [seq]))",
