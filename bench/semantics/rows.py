@@ -3,11 +3,15 @@
 A module of this package names its rows in ROWS; `run.py` lists the modules.
 """
 
+import os
 from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
+import psutil
+
 from bench.harness import Figures
+from raftwork.testing.processes import LocalCluster
 
 
 class Reached(NamedTuple):
@@ -33,6 +37,12 @@ class Row(NamedTuple):
         figures.promise(self.what, value, self.least, self.most, conditions)
         for name, number in more.items():
             figures.add(f"… {name}", number, "", conditions)
+
+
+def cpu_us(made: LocalCluster) -> float:
+    """CPU time so far of the cluster's processes and this one, of threads that have ended, too."""
+    pids = [child.pid for child in made.children.values()]
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in (*pids, os.getpid())) * 1e6
 
 
 def at_least(name: str, what: str, least: float, measure: Callable[[], Reached]) -> Row:

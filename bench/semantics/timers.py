@@ -1,6 +1,5 @@
 """Delayed tasks: how late they begin, what they cost while they wait, and many due at once."""
 
-import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping
@@ -10,10 +9,9 @@ from random import Random
 from typing import Any
 
 from bench.harness import client, cluster, leader, percentiles, rss_mb, statuses, wait_until
-from bench.semantics.rows import Reached, Row, at_least, at_most
+from bench.semantics.rows import Reached, Row, at_least, at_most, cpu_us
 from bench.tasks import noop, spin
 from bench.throughput import each_batch, end_to_end
-from bench.turn import cpu_ns
 from raftwork import App, BoundTask
 from raftwork.testing.processes import LocalCluster
 
@@ -57,11 +55,11 @@ def _against_ordinary(options: Mapping[str, Any]) -> Reached:
     spent: list[tuple[float, float]] = []
     with _served() as (made, app):
         for _ in range(5):
-            start = _cpu_us(made)
+            start = cpu_us(made)
             ordinary = end_to_end(app, noop.name, (), _ROUND_TASKS, window)
-            between = _cpu_us(made)
+            between = cpu_us(made)
             rates.append((ordinary, each_batch(task, (), _ROUND_TASKS, window)))
-            spent.append((between - start, _cpu_us(made) - between))
+            spent.append((between - start, cpu_us(made) - between))
     shares = [theirs / ordinary * 100 for ordinary, theirs in rates]
     more = {"least": min(shares), "most": max(shares)}
     for what, each in ("ordinary", 0), ("these", 1):
@@ -70,12 +68,6 @@ def _against_ordinary(options: Mapping[str, Any]) -> Reached:
         more[f"{what}, CPU of all processes, us"] = cpu
     conditions = f"%, median of 5 × {_ROUND_TASKS:,} in turn"
     return Reached(statistics.median(shares), conditions, more)
-
-
-def _cpu_us(made: LocalCluster) -> float:
-    """CPU time so far of the cluster's processes and this one."""
-    pids = [child.pid for child in made.children.values()]
-    return sum(cpu_ns(pid) for pid in (*pids, os.getpid())) / 1e3
 
 
 def _lateness() -> Reached:

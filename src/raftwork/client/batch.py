@@ -7,7 +7,7 @@ from raftwork.client.ids import new_ids
 from raftwork.client.options import task_id, task_key
 from raftwork.client.uniqueness import key_of
 from raftwork.errors import PayloadTooLarge
-from raftwork.features.task_batch import NO_EXTRAS
+from raftwork.features.task_batch import AS_BEFORE, NO_EXTRAS
 from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX, Extras
 from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder
@@ -68,7 +68,7 @@ def many_calls(
     if keys is not None:
         columns = (*columns, _keys(keys, len(calls)))
     if extras != NO_EXTRAS or by_arguments:
-        more = [extras] * len(calls)
+        more: list[object] = [extras, *[AS_BEFORE] * (len(calls) - 1)]
         if by_arguments:
             more = [extras._replace(unique=key_of(payload)) for payload in payloads]
         columns = (made, payloads, *(columns[2:] or ([""] * len(calls),)), more)

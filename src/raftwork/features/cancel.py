@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features.effects import CancelAsked, Done, Effect, Reply
 from raftwork.features.settle import settle_cancelled
+from raftwork.features.tags import tagged_after
 from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import CANCELLING, REASON_SHIFT
 from raftwork.features.waiting import Unstarted, end_unstarted, unfinished
@@ -52,8 +53,6 @@ _GRACE_TIMER: Final = 5
 # What one entry looks at, in the order of the numbers: of all tasks, or of those with a tag. Of a
 # tombstone no more is read than its number and phase.
 _ALL = """SELECT seq, phase IN (0, 1, 4, 5) FROM task WHERE seq > ? AND seq <= ?
-    ORDER BY seq LIMIT ?"""
-_TAGGED = """SELECT seq, 1 FROM tag WHERE key = ? AND value = ? AND seq > ? AND seq <= ?
     ORDER BY seq LIMIT ?"""
 _ASK = "UPDATE task SET flags = ?, due = ? WHERE seq = ?"
 _DUE = "SELECT due FROM task WHERE seq = ?"
@@ -188,7 +187,7 @@ def _looked_at(ledger: "Ledger", command: CancelSome) -> tuple[list[int], int]:
         return ledger.numbers(command.ids), after + limit if len(command.ids) == limit else 0
     if command.scope is Scope.TAG:
         tag = (command.name, command.value)
-        rows = list(db.execute(_TAGGED, (*tag, after, command.upto, limit)))
+        rows = tagged_after(ledger, *tag, after, command.upto, limit)
     else:
         rows = list(db.execute(_ALL, (after, command.upto, limit)))
     rest_after = rows[-1][0] if len(rows) == limit else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from raftwork.features.starts import schedule
 from raftwork.features.task_row import BLOCKED, PENDING, SCHEDULED
 from raftwork.features.waiting import Place, wait_first
 from raftwork.wire import maker
@@ -53,10 +54,10 @@ def enter_all(
             queue.queued += count
             ready += _places(queue.number, tasks)
         else:
-            phase = SCHEDULED
+            phase, due = SCHEDULED, None
             queue.scheduled += count
-            ledger.next_start = min(ledger.next_start, tasks.due)
-        ledger.journal.entered(spec.queue, spec.name, list(tasks.ids), due or 0)
+            schedule(ledger, tasks.due, tasks.seqs[0], tasks.seqs[-1])
+        ledger.journal.entered(spec.queue, spec.name, list(tasks.ids), tasks.due)
         rows += _rows(queue.number, packed, phase, due, tasks)
     ledger.unfinished += len(rows)
     ledger.db.executemany(_INSERT, rows)
@@ -73,8 +74,10 @@ def _rows(
 ) -> list[tuple[object, ...]]:
     """For _INSERT."""
     key = tasks.key
+    # What is to get a place has one that is as wide: the row does not grow, and its page stays one.
+    place = tasks.seq if phase == SCHEDULED else 0
     behind = (
-        *(phase, due, tasks.flags, 0, tasks.lane, tasks.created, tasks.gates),
+        *(phase, due, tasks.flags, place, tasks.lane, tasks.created, tasks.gates),
         *(tasks.extras.tenant, tasks.open, tasks.flow, tasks.parent),
     )
     each = zip(tasks.seqs, tasks.ids, tasks.crcs, tasks.payloads, strict=True)

@@ -24,6 +24,7 @@ from raftwork.features.effects import Settled
 from raftwork.features.flow_graph import INPUT_BYTES_MAX, EdgeKind
 from raftwork.features.history import ending
 from raftwork.features.signal_rows import stop_watch, watch
+from raftwork.features.starts import schedule
 from raftwork.features.task_row import FED, FINISHED, PENDING, SCHEDULED, WITHOUT_CODE
 from raftwork.features.waiting import Place, end_unstarted, unstarted, wait_first
 from raftwork.messages import (
@@ -317,8 +318,8 @@ def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -
         queue.blocked -= 1
         if due and due > ledger.time:
             queue.scheduled += 1
-            released.append((SCHEDULED, due, 0, seq))
-            ledger.next_start = min(ledger.next_start, due)
+            released.append((SCHEDULED, None, 0, seq))
+            schedule(ledger, due, seq, seq)
         else:
             queue.queued += 1
             ledger.seq += 1

@@ -20,6 +20,7 @@ from raftwork.features.lineage import Lineage, lineage_of
 from raftwork.features.pins import worker_of
 from raftwork.features.progress import Said
 from raftwork.features.search_tasks import Filter, glob, parts
+from raftwork.features.starts import DUE_OF_SCHEDULED
 from raftwork.features.tags import tags_of
 from raftwork.features.task_batch import LEVEL_OPTIONS, TAG_LENGTH_MAX
 from raftwork.features.task_row import BLOCKED, DELAYED, SCHEDULED, TOMBSTONE, WITHOUT_CODE
@@ -46,7 +47,7 @@ _ERROR_MAX = 200
 _LATER = "flags, lane, place, created, gates, tenant, named, ran_on, ended_at, run_ms"
 _WITHOUT = "0, 0, 0, 0, '', '', 0, 0, 0, 0"
 # Of a packed failure the first 2,048 bytes are read: they tell its beginning.
-_ROW = """SELECT seq, task.id, queue, key, phase, due, state, attempt, failures, losses, spec,
+_ROW = """SELECT seq, task.id, queue, key, phase, %s, state, attempt, failures, losses, spec,
     CASE WHEN state IN (4, 5, 6) THEN substr(body, 1, 2048) ELSE x'' END, %s FROM task"""
 _BY_SEQ = " WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq DESC"
 _BY_ID = " WHERE task.id = ?"
@@ -293,7 +294,8 @@ def _ends_at(ledger: "Ledger", seq: int, time: int) -> bool:
 
 
 def _select(ledger: "Ledger", which: str) -> str:
-    return _ROW % (_LATER if ledger.level >= LEVEL_OPTIONS else _WITHOUT) + which
+    two = ledger.level >= LEVEL_OPTIONS
+    return _ROW % ((DUE_OF_SCHEDULED, _LATER) if two else ("due", _WITHOUT)) + which
 
 
 def _rows(ledger: "Ledger", seqs: Sequence[int]) -> list[_Row]:

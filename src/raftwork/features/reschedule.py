@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from raftwork.errors import UnknownTask
 from raftwork.features.effects import Done, Effect, Withdrawn
+from raftwork.features.starts import schedule, unschedule
 from raftwork.features.task_batch import AT_MAX_MS, check_level
 from raftwork.features.task_row import LANED, ORDERED, PENDING, SCHEDULED
 from raftwork.features.waiting import places, unwait_from
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _TASK = """SELECT seq, queue, phase, attempt, flags, lane, tenant, gates, spec FROM task
     WHERE id = ?"""
-_MOVE = "UPDATE task SET phase = ?, due = ?, flags = ?, lane = ? WHERE seq = ?"
+_MOVE = "UPDATE task SET phase = ?, due = NULL, flags = ?, lane = ? WHERE seq = ?"
 
 
 @reply(90)
@@ -71,8 +72,10 @@ def _move(ledger: "Ledger", command: MoveTo, effects: list[Effect]) -> Done:
         priority = decode_spec(packed).priority
         lane = ledger.lanes.enter(number, priority, tenant, gates, number=seq)
         flags |= LANED
-    ledger.db.execute(_MOVE, (SCHEDULED, command.at, flags, lane, seq))
-    ledger.next_start = min(ledger.next_start, command.at)
+    if not waits:
+        unschedule(ledger, [seq])
+    ledger.db.execute(_MOVE, (SCHEDULED, flags, lane, seq))
+    schedule(ledger, command.at, seq, seq)
     return Done(1)
 
 

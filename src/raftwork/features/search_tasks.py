@@ -81,7 +81,7 @@ def parts(ledger: Ledger, wanted: Filter) -> Callable[[int], Part]:
         return lambda before: _listed(nlargest(SLICE, (seq for seq in running if seq < before)))
     if wanted.tag:
         key, value = wanted.tag
-        return lambda before: _listed(tagged(ledger, key, value, before, SLICE))
+        return lambda before: _tagged(tagged(ledger, key, value, before, SLICE))
     scan = _scan_of(ledger, wanted)
     return lambda before: _part(ledger, scan, before)
 
@@ -90,6 +90,12 @@ def _listed(seqs: Sequence[int]) -> Part:
     oldest = seqs[-1] if seqs else 0
     before = oldest if len(seqs) == SLICE else 0
     return Part(seqs, len(seqs), oldest, before, 1 + len(seqs))
+
+
+def _tagged(rows: Sequence[tuple[int, bool]]) -> Part:
+    """Those that have lost their tags were looked at, too."""
+    part = _listed([seq for seq, _ in rows])
+    return part._replace(seqs=[seq for seq, there in rows if there])
 
 
 class _Scan(NamedTuple):

@@ -53,8 +53,12 @@ _ORDINARY_END = Spec._fields.index("backoff_kind")
 _ORDINARY = _LEVEL_TWO[: _ORDINARY_END - _LEVEL_TWO_FIELDS]
 
 
+#: What may stand for a task's extras: they are those of the task before it in the batch.
+AS_BEFORE = 0
+
+
 class Task(NamedTuple):
-    """One task of a batch, its arguments packed."""
+    """One task of a batch, its arguments packed. For its extras AS_BEFORE may stand."""
 
     id: str
     payload: bytes
@@ -205,7 +209,7 @@ def _extras(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[E
     read = NO_EXTRAS
     for row in rows:
         packed = row[3] if len(row) > 3 else None
-        if packed != last:
+        if packed != last and not (packed == AS_BEFORE and type(packed) is int):
             read, last = NO_EXTRAS if packed is None else read_extras(packed), packed
             check_extras(read, settings)
         extras.append(read)

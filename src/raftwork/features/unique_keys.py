@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import QueueFull
 from raftwork.features.effects import Replaced
+from raftwork.features.starts import due_of, schedule, unschedule
 from raftwork.features.task_batch import AT_MAX_MS
 from raftwork.features.task_row import PENDING, SCHEDULED, TOMBSTONE, UNIQUE
 from raftwork.messages import OnConflict, State, decode_spec
@@ -215,8 +216,13 @@ def replace(ledger: Ledger, spec: Spec, each: Planned, created: int, effects: li
     ledger.db.execute("UPDATE task SET body = ? WHERE seq = ?", (payload, seq))
     queue = ledger.touch(ledger.numbered[number].name)
     queue.bytes += len(payload) - size
-    if spec.debounce and phase != PENDING:
-        due = max(due or 0, min(created + spec.debounce, first + spec.max_wait))
+    until = min(created + spec.debounce, first + spec.max_wait)
+    if spec.debounce and phase == SCHEDULED:
+        due = max(due_of(ledger, seq), until)
+        unschedule(ledger, [seq])
+        schedule(ledger, due, seq, seq)
+    elif spec.debounce and phase != PENDING:  # it follows another one
+        due = max(due or 0, until)
         ledger.db.execute("UPDATE task SET due = ? WHERE seq = ?", (due, seq))
     if phase == PENDING:
         effects.append(Replaced(queue.name, seq, payload, lane))
@@ -289,13 +295,11 @@ def _promote(ledger: Ledger, key: Key) -> None:
         "SELECT id, queue, due, spec FROM task WHERE seq = ?", (key.next,)
     )
     due = max(due or 0, key.until, ledger.time)
-    ledger.db.execute(
-        "UPDATE task SET phase = ?, due = ? WHERE seq = ?", (SCHEDULED, due, key.next)
-    )
+    ledger.db.execute("UPDATE task SET phase = ?, due = NULL WHERE seq = ?", (SCHEDULED, key.next))
+    schedule(ledger, due, key.next, key.next)
     queue = ledger.touch(ledger.numbered[number].name)
     queue.blocked -= 1
     queue.scheduled += 1
-    ledger.next_start = min(ledger.next_start, due)
     period = decode_spec(packed).period
     until = _ends(max(ledger.time, key.until), period)
     _put(ledger, key._replace(owner=key.next, id=id_, next=0, until=until))

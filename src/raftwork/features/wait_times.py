@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -81,8 +82,8 @@ class WaitTimes:
         there = sorted(seqs)
         if others:
             noted = others.keys() & there
-            for seq in noted:
-                counted.add(time - others.pop(seq))
+            for since, count in Counter([others.pop(seq) for seq in noted]).items():
+                counted.add(time - since, count)
             there = [seq for seq in there if seq not in noted]
         begin = 0 if first else len(there)
         while begin < len(there):  # those of each span together

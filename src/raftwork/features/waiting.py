@@ -15,6 +15,7 @@ from raftwork.features.effects import Effect, QueuedInLane, Requeued, Settled
 from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.number_ranges import spans
+from raftwork.features.starts import unschedule
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import (
     BLOCKED,
@@ -193,10 +194,15 @@ def places(ledger: Ledger, seqs: Iterable[int]) -> list[Place]:
 
 
 def unwait(
-    ledger: Ledger, ordinary: Mapping[int, Sequence[int]], laned: Sequence[Place] = ()
+    ledger: Ledger,
+    ordinary: Mapping[int, Sequence[int]],
+    laned: Mapping[int, Sequence[int]],
+    ordered: Iterable[Place] = (),
 ) -> None:
-    """These wait no more; of the ordinary ones their own numbers, by their queues'."""
-    before, there = ledger.db.total_changes(), len(laned)
+    """These wait no more: of the ordinary ones their own numbers, by their queues'; of the others
+    their places, by their lanes. `ordered` are those of them that wait in the order of a key.
+    """
+    before, there = ledger.db.total_changes(), sum(map(len, laned.values()))
     for queue, seqs in ordinary.items():
         there += len(seqs)
         alone, found = spans(seqs)
@@ -204,21 +210,18 @@ def unwait(
             ledger.db.executemany(_UNWAIT, [(queue, seq) for seq in alone])
         if found:
             ledger.db.executemany(_UNWAIT_SPAN, [(queue, *span) for span in found])
+    for at in ordered:
+        key_order.leave(ledger, at.queue, at.key, at.place)
     if laned:
         _leave_lanes(ledger, laned)
     changed = ledger.db.total_changes() - before
     assert changed == there, "a live task neither ran nor waited"
 
 
-def _leave_lanes(ledger: Ledger, laned: Sequence[Place]) -> None:
-    by_lane: defaultdict[int, list[int]] = defaultdict(list)
-    for at in laned:
-        by_lane[at.lane].append(at.place)
-        if at.flags & ORDERED:
-            key_order.leave(ledger, at.queue, at.key, at.place)
+def _leave_lanes(ledger: Ledger, laned: Mapping[int, Sequence[int]]) -> None:
     alone: list[tuple[int, int]] = []
     found: list[tuple[int, int, int]] = []
-    for lane, its in by_lane.items():
+    for lane, its in laned.items():
         if len(its) == 1:
             alone.append((lane, its[0]))
             continue
@@ -234,13 +237,16 @@ def _leave_lanes(ledger: Ledger, laned: Sequence[Place]) -> None:
 def unwait_from(ledger: Ledger, places: Iterable[Place]) -> None:
     """Those that wait at these places wait no more."""
     ordinary: defaultdict[int, list[int]] = defaultdict(list)
-    laned: list[Place] = []
+    laned: defaultdict[int, list[int]] = defaultdict(list)
+    ordered: list[Place] = []
     for at in places:
         if at.lane:
-            laned.append(at)
+            laned[at.lane].append(at.place)
         else:
             ordinary[at.queue].append(at.seq)
-    unwait(ledger, ordinary, laned)
+        if at.flags & ORDERED:
+            ordered.append(at)
+    unwait(ledger, ordinary, laned, ordered)
 
 
 def leave_lanes(ledger: Ledger, lanes: Iterable[int]) -> None:
@@ -308,6 +314,7 @@ def end_unstarted(
     ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
     named = [ledger.names[spec.name] for spec in specs]
     unwait_from(ledger, [task.at for task in tasks if task.phase == PENDING])
+    unschedule(ledger, [task.seq for task in tasks if task.phase == SCHEDULED])
     following: list[Effect] = []
     leave_lanes(ledger, [task.lane for task in tasks])
     others = [(task.seq, task.flags) for task in tasks if task.flags]

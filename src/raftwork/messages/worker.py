@@ -1,11 +1,14 @@
 """Frames between workers and brokers."""
 
 from enum import IntEnum
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, cast
 
 from raftwork.messages.failures import is_growth
 from raftwork.messages.registry import to_broker, to_worker
 from raftwork.messages.shared import Loss
+from raftwork.wire import maker
 
 #: Between two heartbeats of a worker, ms.
 HEARTBEAT_MS = 1_000
@@ -94,16 +97,58 @@ class PushedTask(NamedTuple):
     @property
     def size(self) -> int:
         """About so many bytes in a frame, but for its spec."""
-        if self.about is None:
-            return len(self.payload)
-        inputs = sum(len(data) for _, data in self.about.inputs)
-        return len(self.payload) + len(self.about.checkpoint or b"") + inputs
+        size, about = len(self.payload), self.about
+        if about is not None:
+            if about.checkpoint is not None:
+                size += len(about.checkpoint)
+            if about.inputs:
+                size += sum(len(data) for _, data in about.inputs)
+        return size
+
+
+class SharedAbout(NamedTuple):
+    """What is the same of several tasks of a Push, that follow each other."""
+
+    first: int  # their first, counted from 0
+    tasks: int
+    about: About
+
+
+_about, _pushed = itemgetter(5), maker(PushedTask)
 
 
 def _short(push: tuple[object, ...]) -> tuple[object, ...]:
-    """A task of which nothing else is to be said takes what it took before there was more."""
-    *head, tasks = cast("Push", push)
-    return (*head, [task if task[5] is not None else task[:5] for task in tasks])
+    """What need not be said, or was said of the task before, is left out.
+
+    A task of which nothing else is to be said takes what it took before there was more.
+    """
+    epoch, session, tasks, said = cast("Push", push)
+    if said:
+        return push
+    sent: list[tuple[object, ...]] = []
+    shared: list[tuple[object, ...]] = []
+    for about, some in groupby(tasks, _about):
+        alike = list(some)
+        if about is not None and len(alike) == 1:
+            sent.append((*alike[0][:5], _said(about)))
+            continue
+        if about is not None:
+            shared.append((len(sent), len(alike), _said(about)))
+        sent += [task[:5] for task in alike]
+    return (epoch, session, sent, shared) if shared else (epoch, session, sent)
+
+
+_NO_ABOUT: tuple[object, ...] = About()
+
+
+def _said(about: tuple[object, ...]) -> tuple[object, ...]:
+    """Without the last fields that have their defaults."""
+    if about[1:] == _NO_ABOUT[1:]:  # nearly always
+        return about[:1]
+    end = len(about)
+    while end and about[end - 1] == _NO_ABOUT[end - 1]:
+        end -= 1
+    return about[:end]
 
 
 @to_worker(11, sent=_short)
@@ -113,6 +158,16 @@ class Push(NamedTuple):
     epoch: int
     session: int
     tasks: list[PushedTask]
+    shared: list[SharedAbout] = []  # noqa: RUF012 - never changed, as all of a record
+
+    def whole(self) -> list[PushedTask]:
+        """The tasks, each with what is known of it."""
+        tasks = list(self.tasks)
+        for first, count, about in self.shared:
+            tasks[first : first + count] = [
+                _pushed((*task[:5], about)) for task in tasks[first : first + count]
+            ]
+        return tasks
 
 
 @to_worker(12)

@@ -165,7 +165,7 @@ class Agent:
 
     def _pushed(self, _source: str, push: Push, now: int) -> None:
         self._session.pushed(len(push.tasks))
-        self._accept(push.tasks, now)
+        self._accept(push.whole() if push.shared else push.tasks, now)
 
     def _acknowledged(self, _source: str, acknowledged: Acknowledged, _now: int) -> None:
         self._done.forget(acknowledged.tokens)

@@ -80,7 +80,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
     (
         "a paused queue hands out what was chosen before",
         100,
-        (Edit(f"{_MACHINE}.hand_outs:_may_run", "queue.paused_until or ", ""),),
+        (Edit(f"{_MACHINE}.hand_outs:_may_run", "if queue.paused_until:", "if False:"),),
     ),
     (
         "what a pause held back is forgotten",

@@ -22,8 +22,8 @@ LOOKS = (
     _mutant(
         "a tag is left behind by a task that is forgotten",
         f"{_FEATURES}.tags:_forget",
-        "for seq in seqs",
-        "for seq in seqs[1:]",
+        "list(_by_range(ledger, seqs))",
+        "list(_by_range(ledger, seqs[1:]))",
         seeds=20,
     ),
     _mutant(

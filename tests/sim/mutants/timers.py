@@ -34,8 +34,8 @@ TIMERS = tuple(
         (
             "scheduled tasks are forgotten at a restart",
             f"{_STATE}.find_next_start",
-            "self.next_start = self._earliest(SCHEDULED)",
-            "self.next_start = 2**63 - 1",
+            "self.next_start = NEVER if due is None else due",
+            "self.next_start = NEVER",
             20,
         ),
         (
@@ -57,6 +57,13 @@ TIMERS = tuple(
             f"{_TIMERS}:_deadline",
             "if not overdue:",
             "if overdue:",
+            20,
+        ),
+        (
+            "what is behind a task that ended before its time is not started",
+            "raftwork.features.starts:_cut",
+            "if end < last:",
+            "if last < 0:",
             20,
         ),
         (

@@ -128,6 +128,13 @@ _RECOUNT = """SELECT queue.name, queued, running, scheduled, blocked,
     count(running.token), coalesce(sum(task.phase = 4), 0), coalesce(sum(task.phase IN (5, 6)), 0)
     FROM queue LEFT JOIN task ON task.queue = queue.number
     LEFT JOIN running ON running.seq = task.seq GROUP BY queue.number"""
+#: What is SCHEDULED and in no range, or in several; and how many of the rest stand in ranges.
+_STARTS = """SELECT first, last, start.due, count(task.seq), last + 1 - first
+    FROM start LEFT JOIN task ON task.seq BETWEEN first AND last AND phase = 4 GROUP BY first"""
+_SCHEDULED = "SELECT count(*) FROM task WHERE phase = 4"
+#: Rows of tags whose tasks are counted wrongly, or gone.
+_TAGS = """SELECT tag.* FROM tag WHERE tasks = 0 OR tasks !=
+    (SELECT count(*) FROM task WHERE seq BETWEEN first AND last AND phase != 3 AND flags & 16)"""
 #: Rows that are of no task which is kept.
 _LEFT = """SELECT '{0}', seq FROM {0} LEFT JOIN task USING (seq)
     WHERE task.seq IS NULL OR phase = 3"""
@@ -140,5 +147,11 @@ def recount(name: str, machine: Machine) -> None:
     db = machine.state.db
     for row in db.execute(_RECOUNT):
         require(row[1:5] == row[5:9], "queues recounted", f"{name}: {row}")
-    left = [row for table in ("tag", "attempt") for row in db.execute(_LEFT.format(table))]
+    starts = list(db.execute(_STARTS))
+    wrong = [row for row in starts if row[3] != row[4]]
+    ((scheduled,),) = db.execute(_SCHEDULED)
+    counted = sum(row[4] for row in starts)
+    text = f"{name}: {wrong}, {scheduled} are scheduled, {counted} are to start"
+    require(not wrong and scheduled == counted, "starts recounted", text)
+    left = [*db.execute(_TAGS), *db.execute(_LEFT.format("attempt"))]
     require(not left, "nothing outlives its task", f"{name} has kept {left}")

@@ -67,9 +67,10 @@ class GateRoom:
     def pass_through(self, seq: int, gates: tuple[GateName, ...]) -> None:
         """This task is on its way."""
         self._of[seq] = gates
+        ahead, quotas = self._ahead, self._gates.quotas
         for gate in gates:
-            self._ahead[gate] = self._ahead.get(gate, 0) + 1
-            quota = self._quota(gate)
+            ahead[gate] = ahead.get(gate, 0) + 1
+            quota = quotas.get(gate[0]) if gate[0] else self._quota(gate)
             if quota is not None and quota.tasks:
                 tats = (self._tats.get(gate, 0), self._gates.find(gate).tat, self.time * 1_000)
                 self._tats[gate] = max(tats) + quota.interval

@@ -5,10 +5,8 @@
    the queue is fair; then the least place.
 3. Of `patience` tasks one is that which has waited longest, whatever its priority: so none waits
    for ever behind higher ones.
-4. A lane one of whose gates is shut stands at that gate, in the same order, and is not looked at
-   again before there may be room. The gate lets one lane at a time back among the others; when that
-   was served, or stands at another gate, it is the next one's turn. So what a shut gate costs does
-   not grow with what waits at it.
+4. A lane one of whose gates is shut is not looked at again before there may be room
+   (lane_turns.py).
 5. Everything here is derived from the machine's tables, so a new leader has the same order. Only
    the turns of tenants and of patience begin anew with it.
 """
@@ -20,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from raftwork.broker.dispatch.backlog import Backlog
 from raftwork.broker.dispatch.lane_backlog import LaneBacklog
-from raftwork.broker.dispatch.lane_levels import Fairness, LaneLevels
+from raftwork.broker.dispatch.lane_levels import Fairness
+from raftwork.broker.dispatch.lane_turns import LaneTurns
 from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.workers.worker import needs_free_slot
 from raftwork.features.effects import Requeued
@@ -80,17 +79,7 @@ class QueueBacklog:
         self._moves_left = MOVES_MAX
         self._settings = NOTHING_SET
         self._own_gates: tuple[GateName, ...] = ()
-        self._fairness: Fairness | None = None
-        self._open = self._levels()
-        #: Lanes at a shut gate, the gate that each stands at, and the lane that each let go.
-        #: At most gates, those of a key, one lane stands alone.
-        self._alone_at: dict[GateName, int] = {}
-        self._at: dict[GateName, LaneLevels] = {}
-        self._shared: dict[GateName, LaneLevels] = {}  # of _at, those with several tenants
-        self._let_go: dict[GateName, int] = {}
-        self._gone_from: dict[int, GateName] = {}
-        #: Gates that may have room for the next lane that stands there.
-        self._stirred: dict[GateName, None] = {}
+        self._turns = LaneTurns(self._lanes, room, self._waiter, self._place_of)
         self._read_settings()
         if more:
             for number, lane, first in machine.lanes(queue):
@@ -156,8 +145,7 @@ class QueueBacklog:
     def forget_gone(self) -> None:
         """Drop the lanes whose last task has its outcome."""
         for number in [n for n in self._lanes if self._machine.lane(n) is None]:
-            del self._lanes[number]
-            self._served(number)
+            self._turns.gone(number, self._lanes.pop(number).gates)
 
     def _forget_ended(self) -> None:
         for backlog in self._lanes.values():
@@ -166,23 +154,15 @@ class QueueBacklog:
 
     def changed(self, tenant: str) -> None:
         """A task of this tenant of a fair queue is in flight no more."""
-        self._open.changed(tenant)
-        for levels in self._shared.values():
-            levels.changed(tenant)
+        self._turns.changed(tenant)
 
     def opened(self, gate: GateName) -> None:
         """There may be room at this gate."""
-        if gate in self._at or gate in self._alone_at:
-            self._stirred[gate] = None
+        self._turns.opened(gate)
 
     def leave_gates(self) -> None:
         """Nothing stands at any gate."""
-        for gate in (*self._at, *self._alone_at):
-            self._room.waits_no_more(gate, self._waiter)
-        self._at, self._alone_at, self._shared = {}, {}, {}
-        self._let_go, self._gone_from, self._stirred = {}, {}, {}
-        for backlog in self._lanes.values():
-            backlog.stands_at = None
+        self._turns.leave_gates()
 
     # ---- taking ---------------------------------------------------------------------------------
 
@@ -200,16 +180,52 @@ class QueueBacklog:
                 break
             task, gates = self._head(lane), self._gates(lane)
             assert task is not None, "a lane without tasks was chosen"
-            if safe and (needs_free_slot(task) or any(map(self._room.is_paced, gates))):
+            if safe and self._is_careful(task, gates):
                 break
             self._pop(lane, task, gates)
             size -= len(task.payload)
             taken.append(task)
-            if not (gates or patient or self._settings.fair):
-                more = self._following(lane, count - len(taken), size, safe=safe)
+            if not (patient or self._settings.fair):
+                goes_on = self._through_gates if gates else partial(self._following, lane)
+                more = goes_on(count - len(taken), size, safe=safe)
                 size -= sum([len(task.payload) for task in more])
                 taken += more
         return taken
+
+    def _through_gates(self, count: int, size: int, *, safe: bool) -> list[Waiting]:
+        """Take what comes next of lanes with gates, while that hangs on places and gates alone.
+
+        As with `_following`: all the rest need not be asked for each task.
+        """
+        taken: list[Waiting] = []
+        turns, lanes, room = self._turns, self._lanes, self._room
+        if turns.open.several or self._own_gates or self._ordinary.head() is not None:
+            return taken
+        while len(taken) < count and size > 0 and self._moves_left > 0:
+            if turns.stirred:
+                turns.let_lanes_go()
+            lane = turns.open.first()
+            backlog = None if lane is None else lanes.get(lane)
+            if lane is None or backlog is None or not backlog.gates:
+                break
+            if turns.stands(lane, backlog):
+                self._moves_left -= 1
+                continue
+            task = backlog.head()
+            if task is None or (safe and self._is_careful(task, backlog.gates)):
+                break
+            backlog.pop()
+            room.pass_through(task.seq, backlog.gates)
+            size -= len(task.payload)
+            taken.append(task)
+            turns.served(lane)
+            turns.stands(lane, backlog)  # as in `_pop`
+        self._turn += len(taken)
+        return taken
+
+    def _is_careful(self, task: Waiting, gates: Sequence[GateName]) -> bool:
+        """Whether a task may go to a free slot alone."""
+        return needs_free_slot(task) or any(map(self._room.is_paced, gates))
 
     def _following(self, lane: int, count: int, size: int, *, safe: bool) -> list[Waiting]:
         """Take what comes next in a lane without gates, up to where another one may have its turn.
@@ -218,8 +234,8 @@ class QueueBacklog:
         it.
         """
         backlog = self._ordinary if lane == ORDINARY else self._lanes[lane]
-        until = self._open.next_place(self._kind(lane).priority)
-        if self._open.several and (patience := self._patience):
+        until = self._turns.open.next_place(self._kind(lane).priority)
+        if self._turns.open.several and (patience := self._patience):
             count = min(count, -(self._turn + 1) % patience)
         taken: list[Waiting] = []
         while len(taken) < count and size > 0:
@@ -285,11 +301,11 @@ class QueueBacklog:
         if (head := self._ordinary.head()) is not None:
             self._list(ORDINARY, USUAL, head.seq)
         while self._moves_left > 0:
-            if self._stirred:
-                self._let_lanes_go()
-            lane = self._open.first(patient=self._is_patient)
+            if self._turns.stirred:
+                self._turns.let_lanes_go()
+            lane = self._turns.open.first(patient=self._is_patient)
             if lane is None:
-                if self._stirred:
+                if self._turns.stirred:
                     continue  # what was let go was empty
                 return None
             if not self._stands(lane):
@@ -304,7 +320,7 @@ class QueueBacklog:
 
     @property
     def _is_patient(self) -> bool:
-        if not self._open.several:
+        if not self._turns.open.several:
             return False
         patience = self._patience
         return patience > 0 and self._turn % patience == patience - 1
@@ -323,7 +339,7 @@ class QueueBacklog:
         head = backlog.head()
         if head is None:
             del self._lanes[lane]
-            self._served(lane)
+            self._turns.gone(lane, backlog.gates)
         return head
 
     def _pop(self, lane: int, task: Waiting, gates: tuple[GateName, ...]) -> None:
@@ -335,10 +351,9 @@ class QueueBacklog:
         if self._settings.fair:
             kind = self._kind(lane)
             self._in_flight.began(self._queue, kind.tenant, task.seq)
-            self._open.took(kind)
+            self._turns.open.took(kind)
             self.changed(kind.tenant)
-        if self._gone_from:
-            self._served(lane)
+        self._turns.served(lane)
         self._stands(lane)  # nearly always, where its gate is one of a key
 
     # ---- gates ----------------------------------------------------------------------------------
@@ -353,80 +368,13 @@ class QueueBacklog:
     def _stands(self, lane: int) -> bool:
         """Whether a gate of its own lets nothing in now: the lane stands there from now on."""
         backlog = self._lanes.get(lane)
-        if backlog is not None:
-            for gate in backlog.gates:
-                if until := self._room.shut_until(gate):
-                    self._stand(lane, backlog, gate, until)
-                    return True
-        return False
-
-    def _stand(self, lane: int, backlog: LaneBacklog, gate: GateName, until: int) -> None:
-        """The lane is not looked at before that gate has room."""
-        backlog.stands_at = gate
-        self._open.remove(lane, backlog.lane)
-        levels = self._at.get(gate)
-        if levels is not None:
-            levels.add(lane, backlog.lane, backlog.bound)
-        elif (other := self._alone_at.get(gate, lane)) == lane:
-            self._alone_at[gate] = lane
-        else:
-            del self._alone_at[gate]
-            levels = self._at[gate] = self._levels(gate)
-            for each in (other, lane):
-                self._stand_in(levels, each)
-        if self._fairness is not None and levels is not None and levels.mixed:
-            self._shared[gate] = levels
-        self._room.wait(gate, self._waiter, until)
-        if self._gone_from:
-            self._served(lane)
-
-    def _stand_in(self, levels: LaneLevels, lane: int) -> None:
-        if (backlog := self._lanes.get(lane)) is not None:
-            levels.add(lane, backlog.lane, backlog.bound)
-
-    def _served(self, lane: int) -> None:
-        """It was this lane's turn: of the gate that had let it go another may come."""
-        gate = self._gone_from.pop(lane, None)
-        if gate is not None:
-            del self._let_go[gate]
-            self.opened(gate)
+        return backlog is not None and self._turns.stands(lane, backlog)
 
     def _stir(self, gates: Sequence[GateName]) -> None:
         for gate in gates:
             self.opened(gate)
 
-    def _let_lanes_go(self) -> None:
-        """Of each gate that has room the first lane that stands there takes its turn."""
-        while self._stirred:
-            stirred, self._stirred = self._stirred, {}
-            for gate in stirred:
-                self._let_one_go(gate)
-
-    def _let_one_go(self, gate: GateName) -> None:
-        if gate in self._let_go:
-            return
-        levels = self._at.get(gate)
-        lane = self._alone_at.get(gate) if levels is None else levels.first()
-        backlog = None if lane is None else self._lanes.get(lane)
-        if lane is None or backlog is None or backlog.stands_at != gate:
-            self._at.pop(gate, None)
-            self._alone_at.pop(gate, None)
-            self._shared.pop(gate, None)
-            self._room.waits_no_more(gate, self._waiter)
-        elif levels is not None and (until := self._room.shut_until(gate)):
-            self._room.wake(gate, until)
-        else:
-            # One that is alone comes back if the gate is shut still: there is nobody to let pass.
-            backlog.stands_at = None
-            if levels is not None:
-                self._let_go[gate], self._gone_from[lane] = lane, gate
-            self._open.add(lane, backlog.lane, backlog.bound)
-
     # ---- what there is to take from -------------------------------------------------------------
-
-    def _levels(self, gate: GateName | None = None) -> LaneLevels:
-        """For the lanes that stand at this gate, or at none."""
-        return LaneLevels(partial(self._place_of, gate), self._fairness)
 
     def _place_of(self, gate: GateName | None, lane: int) -> int | None:
         """Where the first task of a lane stands; None if it stands at another gate."""
@@ -452,11 +400,7 @@ class QueueBacklog:
 
     def _list(self, number: int, lane: Lane, place: int) -> None:
         """A task of this lane waits at this place, or none before it."""
-        backlog = self._lanes.get(number)
-        gate = None if backlog is None else backlog.stands_at
-        levels = self._open if gate is None else self._at.get(gate)
-        if levels is not None:  # else it stands there alone
-            levels.add(number, lane, place)
+        self._turns.waits_at(number, lane, place)
 
     def _read_settings(self) -> None:
         """What was set for the queue counts at once, also for what waits already."""
@@ -468,11 +412,10 @@ class QueueBacklog:
         self._own_gates = () if quota is None else (("", self._queue),)
         if (before.fair, before.weights) == (settings.fair, settings.weights):
             return
-        self._fairness = None
+        fairness: Fairness | None = None
         if settings.fair:
             in_flight = self._in_flight.of(self._queue, self._machine)
-            self._fairness = Fairness(in_flight, settings.weights or {})
-        self._open = self._levels()
-        self.leave_gates()
+            fairness = Fairness(in_flight, settings.weights or {})
+        self._turns.begin_anew(fairness)
         for number, backlog in self._lanes.items():
             self._list(number, backlog.lane, backlog.bound)

@@ -179,7 +179,8 @@ class Gates:
             gate = self._gates[name]  # as long as it is held it is kept
             gate.holders.remove(token)
             self._freed[name] = None
-            self._rest(ledger, name, gate)
+            if gate.tat or gate.shut_until:
+                self._rest(ledger, name, gate)
 
     def give_back(self, ledger: "Ledger", run: "Running") -> None:
         """The task, which still counts, comes back unstarted: its rates are not charged for it."""

@@ -14,10 +14,13 @@ from raftwork.broker.machine.state import Ledger, Queue, Running
 from raftwork.features.lifecycle import Hooks
 from raftwork.features.limit_settings import gates_named
 from raftwork.features.number_ranges import is_range
+from raftwork.features.task_row import ORDERED
 from raftwork.features.waiting import Place, unwait
 from raftwork.wire import maker
 
-_running, _place = maker(Running), maker(Place)
+_running = maker(Running)
+#: Of an ordinary task.
+_NONE = Hooks.of((), 0)
 _ROW = """SELECT seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags},
     {lane}, {place}, task.key, {gates} FROM """
 _RANGE = ByLevel(f"{_ROW} task WHERE seq BETWEEN ? AND ? AND phase = 0 ORDER BY seq")
@@ -31,17 +34,17 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
     """
     runs: list[Running] = []
     ordinary: defaultdict[int, list[int]] = defaultdict(list)
-    laned: list[Place] = []
+    laned: defaultdict[int, list[int]] = defaultdict(list)
+    ordered: list[Place] = []
     for row in _rows(ledger, seqs):
         seq, id_, number, attempt, failures, losses, size, spec, flags, lane, place, key, gates = (
             row
         )
         if seq in ledger.running_seqs:
             continue
-        queue, hooks = ledger.numbered[number], ledger.hooks(flags) if flags else None
-        if (hooks or queue.paused_until or queue.quota is not None) and not _may_run(
-            ledger, queue, seq, hooks, gates
-        ):
+        queue, hooks = ledger.numbered[number], ledger.hooks(flags) if flags else _NONE
+        asked = gates or hooks.may_start or queue.paused_until or queue.quota is not None
+        if asked and not _may_run(ledger, queue, seq, hooks, gates):
             continue
         ledger.token = token = ledger.token + 1
         name = queue.name
@@ -50,14 +53,16 @@ def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Run
         )
         ledger.begin(run, queue)
         runs.append(run)
-        for begins in hooks.begins if hooks else ():
+        for begins in hooks.begins:
             begins(ledger, run)
         if lane:
-            laned.append(_place((number, seq, flags, lane, place or seq, key, gates)))
+            laned[lane].append(place or seq)
         else:
             ordinary[number].append(seq)
+        if flags & ORDERED:
+            ordered.append(Place(number, seq, flags, lane, place or seq, key, gates))
     ledger.journal.assigned(runs, ledger.time)
-    unwait(ledger, ordinary, laned)
+    unwait(ledger, ordinary, laned, ordered)
     return runs, _others(seqs, runs) if len(runs) < len(seqs) else []
 
 
@@ -80,10 +85,13 @@ def _others(seqs: Sequence[int], runs: Sequence[Running]) -> list[int]:
     return others
 
 
-def _may_run(ledger: Ledger, queue: Queue, seq: int, hooks: Hooks | None, named: str) -> bool:
+def _may_run(ledger: Ledger, queue: Queue, seq: int, hooks: Hooks, named: str) -> bool:
     """Whether it may be handed out now; if so, it counts at its gates, under the next token."""
-    if queue.paused_until or (hooks and not all(each(ledger, seq) for each in hooks.may_start)):
+    if queue.paused_until:
         return False
+    for may_start in hooks.may_start:
+        if not may_start(ledger, seq):
+            return False
     gates = gates_named(named) if named else ()
     return not (gates or queue.quota is not None) or ledger.gates.enter(
         gates, queue, ledger, ledger.token + 1

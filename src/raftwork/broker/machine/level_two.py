@@ -4,8 +4,8 @@
    all replicas have the same tables, also those of a release that knows no level 2.
 2. An ordinary task has the default in each new column, which SQLite keeps in its row's header, and
    no row in any new table. So it costs what it did.
-3. What holds a task back is time (`timer`, and `task.due` in the phase SCHEDULED), other tasks
-   (`edge`, `unmet`) or a gate (`gate`). What is held by nothing waits, in `waiting` or in a lane
+3. What holds a task back is time (`start`, and `timer`), other tasks (`edge`, `unmet`) or a gate
+   (`gate`). What is held by nothing waits, in `waiting` or in a lane
    (`laned`).
 """
 
@@ -18,6 +18,7 @@ LEVEL: Final = 2
 #: Each table of level 2 with the order in which its rows are compared.
 TABLES: Final = {
     "timer": "due, kind, ref",
+    "start": "first",
     "lane": "number",
     "laned": "lane, place",
     "key_order": "queue, key",
@@ -25,7 +26,7 @@ TABLES: Final = {
     "gate": "name, key",
     "unique_key": "name, key",
     "quota": "name",
-    "tag": "key, value, seq",
+    "tag": "key, value, first",
     "checkpoint": "seq",
     "edge": "dst, slot",
     "unmet": "src, dst, slot",
@@ -71,6 +72,12 @@ CREATE TABLE timer (
     ref INTEGER NOT NULL,           -- whose it is
     PRIMARY KEY (due, kind, ref)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE start (                -- features/starts.py
+    first INTEGER PRIMARY KEY,      -- tasks from this number
+    last INTEGER NOT NULL,          -- to this one are SCHEDULED
+    due INTEGER NOT NULL            -- machine time
+) STRICT;
+CREATE INDEX start_due ON start (due);
 CREATE TABLE lane (                 -- of tasks that wait for the same things, by one order
     number INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
@@ -128,13 +135,15 @@ CREATE TABLE quota (                -- what a limit allows
     name TEXT PRIMARY KEY,
     settings BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE tag (
+CREATE TABLE tag (                  -- features/tags.py
     key TEXT NOT NULL,
     value TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    PRIMARY KEY (key, value, seq)
+    first INTEGER NOT NULL,         -- tasks from this number
+    last INTEGER NOT NULL,          -- to this one have it
+    tasks INTEGER NOT NULL,         -- so many whose results are not dropped
+    PRIMARY KEY (key, value, first)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX tag_of ON tag (seq);
+CREATE INDEX tag_of ON tag (first);
 CREATE TABLE checkpoint (
     seq INTEGER PRIMARY KEY,
     value BLOB NOT NULL

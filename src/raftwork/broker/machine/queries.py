@@ -78,6 +78,9 @@ _UNSTARTED = {
 }
 #: Flags of tasks whose code may know something besides.
 _ABOUT = TAGGED | CHECKPOINTED | LINKED | TICKED | TRACED
+#: … or that others of the same tags and key do not.
+_ABOUT_ONE = CHECKPOINTED | LINKED | FED | TICKED | TRACED
+_NO_TAGS: list[tuple[str, str]] = []
 _STATE = tuple(State)  # by number: to call State takes five times as long
 
 
@@ -279,10 +282,16 @@ def about(ledger: Ledger, tasks: Sequence[Waiting]) -> dict[int, About]:
     tagged = [task.seq for task in tasks if task.flags & TAGGED]
     tags_by = tags_of_each(ledger, tagged) if tagged else {}
     found: dict[int, About] = {}
+    last = About()
     for seq, _, _, _, _, _, key, flags, _, _ in tasks:
         if not key and not flags & _ABOUT:
             continue
-        tags = tags_by.get(seq, [])
+        tags = tags_by.get(seq, _NO_TAGS)
+        if not flags & _ABOUT_ONE:  # a frame says what is the same of several tasks once
+            if (last.key, last.tags) != (key, tags):
+                last = About(key, tags)
+            found[seq] = last
+            continue
         checkpoint = checkpoint_of(ledger, seq) if flags & CHECKPOINTED else None
         tick = tick_of(ledger, seq) if flags & TICKED else 0
         trace = trace_of(ledger, seq) if flags & TRACED else b""

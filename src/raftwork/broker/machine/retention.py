@@ -3,26 +3,21 @@
 One entry does a bounded part of it (`_share`). What is left stays due, so the next entry goes on.
 """
 
-from collections import Counter
-from itertools import count, groupby
-from operator import attrgetter, itemgetter
+from itertools import groupby
+from operator import itemgetter
 
 from raftwork.broker.machine.level_two import LEVEL
+from raftwork.broker.machine.starting import start
 from raftwork.broker.machine.state import NEVER, Ledger
 from raftwork.features import dead_letters
 from raftwork.features.effects import Effect
 from raftwork.features.history import forget_attempts
-from raftwork.features.task_row import DELAYED, FINISHED, PENDING, SCHEDULED, TOMBSTONE
-from raftwork.features.waiting import Place, wait, wait_first
-from raftwork.wire import maker
+from raftwork.features.task_row import DELAYED, FINISHED, PENDING, TOMBSTONE
+from raftwork.features.waiting import wait
 
 _DUE = """SELECT seq, queue, length(body), %s, failures + losses FROM task
     WHERE phase = ? AND due <= ? ORDER BY due, seq LIMIT ?"""
-# What starts is read once, with all that is asked for then.
-_STARTING = """SELECT queue, seq, flags, lane, key, gates FROM task
-    WHERE phase = ? AND due <= ? ORDER BY due, seq LIMIT ?"""
 _AGAIN = "UPDATE task SET phase = ?, due = NULL WHERE seq = ?"
-_FIRST = "UPDATE task SET phase = ?, due = NULL, place = ? WHERE seq = ?"
 _BURY = "UPDATE task SET phase = ?, due = ?, body = x'' WHERE seq = ?"
 
 _TIMERS = "SELECT due, kind, ref FROM timer WHERE due <= ? ORDER BY due, kind, ref LIMIT ?"
@@ -32,8 +27,6 @@ _FIRED = "DELETE FROM timer WHERE due = ? AND kind = ? AND ref = ? RETURNING ref
 #: attempts came to nothing before its last one.
 Due = tuple[int, int, int, int, int]
 
-
-_place, _queue = maker(Place), attrgetter("queue")
 
 #: Of each kind of work that time alone brings an entry does so much, however small it is, and so
 #: much more for its bytes: that is more than one for each task that comes in, or ends.
@@ -63,7 +56,7 @@ def sweep(ledger: Ledger, effects: list[Effect], entry_bytes: int) -> None:
         _retry(ledger, _due(ledger, DELAYED, ledger.time, limit), effects)
         ledger.find_next_retry()
     if ledger.next_start <= ledger.time:
-        _start(ledger, limit, effects)
+        start(ledger, limit, effects)
         ledger.find_next_start()
     if ledger.next_timer <= ledger.time:
         _fire(ledger, limit, effects)
@@ -99,26 +92,6 @@ def _retry(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
     ledger.db.executemany(_AGAIN, [(PENDING, seq) for seq, *_ in tasks])
     for waiting in wait(ledger, [(queue, seq, flags) for seq, queue, _, flags, _ in tasks]):
         effects += waiting
-
-
-def _start(ledger: Ledger, limit: int, effects: list[Effect]) -> None:
-    """Tasks whose first attempt is due wait for it, in their lanes, behind all that are enqueued.
-
-    A place is taken once: loss, release and retry keep it.
-    """
-    due = ledger.db.execute(_STARTING, (SCHEDULED, ledger.time, limit))
-    places = count(ledger.seq + 1)
-    tasks = [
-        _place((queue, seq, flags, lane, place, key, gates))
-        for (queue, seq, flags, lane, key, gates), place in zip(due, places, strict=False)
-    ]
-    ledger.seq += len(tasks)
-    for number, many in Counter(map(_queue, tasks)).items():
-        queue = ledger.touch(ledger.numbered[number].name)
-        queue.scheduled -= many
-        queue.queued += many
-    ledger.db.executemany(_FIRST, [(PENDING, at.place, at.seq) for at in tasks])
-    effects += wait_first(ledger, tasks)
 
 
 def _fire(ledger: Ledger, limit: int, effects: list[Effect]) -> None:

@@ -22,7 +22,7 @@ from raftwork.broker.machine.lanes import Lanes
 from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.links import Links
 from raftwork.broker.machine.migrations import check_version
-from raftwork.features import history
+from raftwork.features import history, starts
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.event_journal import Journal
 from raftwork.features.lifecycle import Hooks, entering
@@ -36,7 +36,7 @@ from raftwork.features.queue_settings import (
     settings_of,
 )
 from raftwork.features.schedule_rows import Schedules
-from raftwork.features.task_row import DELAYED, FINISHED, GATED, SCHEDULED, TOMBSTONE
+from raftwork.features.task_row import DELAYED, FINISHED, GATED, TOMBSTONE
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
 
@@ -228,7 +228,8 @@ class Ledger:
 
     def find_next_start(self) -> None:
         """Set `next_start` from the table: when a scheduled task waits for the first time."""
-        self.next_start = self._earliest(SCHEDULED)
+        due = starts.next_start(self) if self.level >= level_two.LEVEL else None
+        self.next_start = NEVER if due is None else due
 
     def find_next_timer(self) -> None:
         """Set `next_timer` from the table."""
@@ -306,6 +307,8 @@ class Ledger:
         What is held for them goes: for all of them before anything is made of one's outcome, as
         what ends together with a task neither waits for it any more nor comes after it.
         """
+        if self._unhooked({flags for _, flags in tasks}):
+            return
         hooked = [(seq, flags, self.hooks(flags)) for seq, flags in tasks]
         for seq, flags, hooks in hooked:
             for ended in hooks.ended:
@@ -313,6 +316,11 @@ class Ledger:
         for seq, _, hooks in hooked:
             for settled in hooks.settled:
                 settled(self, seq, state, effects)
+
+    def _unhooked(self, several: set[int]) -> bool:
+        """Whether the ends of tasks with these flags concern no capability."""
+        hooks = [self.hooks(flags) for flags in several]
+        return not any(each.ended or each.settled for each in hooks)
 
     def attempt_ended(self, seq: int, flags: int, *, began: bool) -> None:
         """A task that is not an ordinary one will wait again."""

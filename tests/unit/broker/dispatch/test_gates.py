@@ -272,6 +272,22 @@ def test_what_a_shut_gate_costs_does_not_grow_with_what_waits_at_it(
     assert looks < 200
 
 
+def test_keys_that_are_over_leave_nothing_behind_while_others_wait() -> None:
+    """There may be any number of keys in a day, and a queue that is never empty."""
+    lead = Gated()
+    lead.do(limit("keys", concurrency=1, per="key"), limit("full", concurrency=1))
+    lead.do(put("holds", "waits", limits=("full",)))
+    for at in range(20):
+        ids = [f"{at} {n}" for n in range(3)]
+        assert lead.do(put(*ids, limits=("keys",), key=f"key {at}")) == ids[:1]
+        assert [lead.finish(id_) for id_ in ids] == [ids[1:2], ids[2:], []]
+    queue = lead.dispatcher._backlogs["default"]
+    assert set(queue._turns._alone_at) == {("full", "")}
+    assert set(queue._lanes) == set(queue._turns._alone_at.values())
+    assert set(lead.dispatcher._room._waiting) == {("full", "")}
+    assert lead.finish("holds") == ["waits"]
+
+
 def test_many_lanes_that_are_found_shut_do_not_hold_up_a_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

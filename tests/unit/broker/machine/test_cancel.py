@@ -188,11 +188,26 @@ def test_scopes_mean_their_own_tasks_up_to_a_number(driver: Driver) -> None:
 
 def test_a_tag_means_those_that_bear_it(driver: Driver) -> None:
     spec = spec_of()
-    batch = pack([[each, b"", "", Extras(tenant="t")] for each in "abc"])
+    tags: list[list[tuple[str, str]]] = [[], [("customer", "7")], [("customer", "8")]]
+    batch = pack([[each, b"", "", Extras(tags=tags[at])] for at, each in enumerate("abc")])
     driver.apply(Admit(driver.now, spec, batch))
-    driver.db.execute("INSERT INTO tag VALUES ('customer', '7', 2), ('customer', '8', 3)")
     assert carry_out(driver, of(Scope.TAG, "customer", value="7"))[0] == Done(1)
     assert states(driver, *"abc") == [State.QUEUED, State.CANCELLED, State.QUEUED]
+
+
+def test_of_those_that_bear_a_tag_one_entry_looks_at_so_many(driver: Driver) -> None:
+    extras = Extras(tags=[("customer", "7")])
+    for ids in ("abc", "d", "efg"):
+        batch = pack([[each, b"", "", extras] for each in ids])
+        driver.apply(Admit(driver.now, spec_of(), batch))
+    driver.finish(driver.assign(2)[0])
+    after, parts = 0, list[Done]()
+    while not parts or after:
+        done, _ = carry_out(driver, of(Scope.TAG, "customer", value="7", after=after, limit=2))
+        parts.append(done)
+        after = done.rest_after
+    assert parts == [Done(1, 2), Done(2, 4), Done(2, 6), Done(1, 0)]
+    is_clean(driver)
 
 
 def test_one_entry_looks_at_so_many_rows_and_says_where_the_next_goes_on(driver: Driver) -> None:

@@ -5,6 +5,7 @@ import pytest
 from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import encode_batch
 from raftwork.errors import (
+    BadMessage,
     OtherRelease,
     PayloadTooLarge,
     ProtocolError,
@@ -15,6 +16,7 @@ from raftwork.errors import (
 from raftwork.features.effects import Done, EnqueuedAndAssigned, Queued
 from raftwork.features.enqueue import Admit, check
 from raftwork.features.enqueue import Admit as Enqueue
+from raftwork.features.task_batch import AS_BEFORE, read_tasks
 from raftwork.features.upgrade import Raise
 from raftwork.messages import (
     BATCH_BYTES_MAX,
@@ -23,6 +25,7 @@ from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
     Code,
+    Extras,
     Spec,
     State,
     decode_spec,
@@ -433,3 +436,31 @@ def test_one_refused_command_does_not_touch_the_others_of_its_entry(driver: Driv
     assert [type(reply) is Done for reply in applied.replies] == [True, False, True]
     assert driver.waiting_ids() == ["used", "a", "c"]
     assert [w.seq for w in driver.waiting()] == [1, 2, 3]
+
+
+# ---- what several tasks have in common -----------------------------------------------------------
+
+
+def test_extras_that_are_those_of_the_task_before_need_not_be_said_again(driver: Driver) -> None:
+    """And it is the same batch: whoever sends it again says them or not."""
+    extras = Extras(tenant="acme", tags=[("customer", "7")])
+    short = pack([["a", b"1", "", extras], ["b", b"2", "", AS_BEFORE], ["c", b"3"]])
+    whole = pack([["a", b"1", "", extras], ["b", b"2", "", extras], ["c", b"3", ""]])
+    spec = spec_of()
+    assert driver.apply(Admit(driver.now, spec, short)).replies == [Done()]
+    tenants = [tenant for (tenant,) in driver.db.execute("SELECT tenant FROM task ORDER BY seq")]
+    assert tenants == ["acme", "acme", ""]
+    assert driver.apply(Admit(driver.now, spec, whole)).replies == [Done()]
+    assert driver.counts()[0] == 3
+
+
+@pytest.mark.parametrize("odd", [1, -1, False, "", 0.0, [0]])
+def test_nothing_else_stands_for_extras(driver: Driver, odd: object) -> None:
+    batch = pack([["a", b"1", "", Extras(tenant="t")], ["b", b"2", "", odd]])
+    with pytest.raises(BadMessage):
+        read_tasks(batch, driver.settings)
+
+
+def test_of_the_first_task_there_is_none_before(driver: Driver) -> None:
+    tasks = read_tasks(pack([["a", b"1", "", AS_BEFORE]]), driver.settings)
+    assert tasks.extras == [Extras()]

@@ -7,6 +7,8 @@ from raftwork.features import history
 from raftwork.features.dead_letters import Retry
 from raftwork.features.history import NameWorker, Ran
 from raftwork.features.purge_queue import DropWaiting
+from raftwork.features.tags import tagged, tagged_after, tags_of, tags_of_each
+from raftwork.features.task_batch import AS_BEFORE
 from raftwork.features.task_row import TAGGED
 from raftwork.messages import Extras, Failure, Loss, Spec, encode_failure, encode_spec
 from raftwork.release import LEVELS
@@ -165,16 +167,53 @@ def test_tags_go_with_the_result(driver: Driver) -> None:
     enqueue_tagged(driver, "b", customer="7")
     driver.enqueue("plain")
     assert list(driver.db.execute("SELECT * FROM tag ORDER BY 1, 2, 3")) == [
-        ("customer", "7", 1),
-        ("customer", "7", 2),
-        ("region", "eu", 1),
+        ("customer", "7", 1, 1, 1),
+        ("customer", "7", 2, 2, 1),
+        ("region", "eu", 1, 1, 1),
     ]
     assert [row[0] for row in driver.db.execute("SELECT flags FROM task")] == [TAGGED, TAGGED, 0]
     driver.finish(driver.assign(1)[0], b"v")
     assert count(driver, "tag") == 3
     driver.now += 1_000
     driver.apply(Tick())
-    assert list(driver.db.execute("SELECT * FROM tag")) == [("customer", "7", 2)]
+    assert list(driver.db.execute("SELECT * FROM tag")) == [("customer", "7", 2, 2, 1)]
+
+
+def test_tasks_that_enter_together_have_one_row_of_each_tag(driver: Driver) -> None:
+    extras = Extras(tags=[("customer", "7"), ("region", "eu")])
+    rows = [["a", b"", "", extras], *([each, b"", "", AS_BEFORE] for each in "bcd")]
+    driver.apply(driver.put("a")._replace(tasks=pack(rows)))
+    enqueue_tagged(driver, "e", customer="8")
+    assert count(driver, "tag") == 3
+    ledger = driver.machine.state
+    assert [tags_of(ledger, seq) for seq in range(1, 7)] == [extras.tags] * 4 + [
+        [("customer", "8")],
+        [],
+    ]
+    assert tags_of_each(ledger, [5, 2, 3]) == {
+        2: extras.tags,
+        3: extras.tags,
+        5: [("customer", "8")],
+    }
+    assert tagged(ledger, "customer", "7", 4, 2) == [(3, True), (2, True)]
+    assert tagged_after(ledger, "customer", "7", 1, 3, 9) == [(2, True), (3, True)]
+
+
+def test_a_row_of_tags_goes_with_the_last_result(driver: Driver) -> None:
+    rows = [["a", b"", "", Extras(tags=[("customer", "7")])], ["b", b"", "", AS_BEFORE]]
+    driver.apply(driver.put("a")._replace(tasks=pack(rows)))
+    first, second = driver.assign(1, 2)
+    driver.finish(second, b"v")
+    driver.now += 1_000
+    driver.apply(Tick())
+    ledger = driver.machine.state
+    assert [tags_of(ledger, seq) for seq in (1, 2)] == [[("customer", "7")], []]
+    assert tagged(ledger, "customer", "7", 9, 9) == [(2, False), (1, True)]
+    assert tagged_after(ledger, "customer", "7", 0, 9, 9) == [(1, True), (2, False)]
+    driver.finish(first, b"v")
+    driver.now += 1_000
+    driver.apply(Tick())
+    assert count(driver, "tag") == 0
 
 
 def test_who_runs_a_dead_task_again_runs_it_with_its_tags(driver: Driver) -> None:
@@ -182,8 +221,8 @@ def test_who_runs_a_dead_task_again_runs_it_with_its_tags(driver: Driver) -> Non
     driver.fail(driver.assign(1)[0])
     driver.apply(Retry(driver.now, "a", "again"))
     assert list(driver.db.execute("SELECT * FROM tag")) == [
-        ("customer", "7", 1),
-        ("customer", "7", 2),
+        ("customer", "7", 1, 1, 1),
+        ("customer", "7", 2, 2, 1),
     ]
 
 

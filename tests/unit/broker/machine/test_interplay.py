@@ -154,6 +154,9 @@ def check(driver: Driver) -> None:
     stand = "SELECT seq FROM waiting UNION ALL SELECT seq FROM laned UNION ALL SELECT seq FROM "
     waits = Counter(seq for (seq,) in db.execute(stand + "key_waiting"))
     assert waits == Counter(s for s, _, phase, *_ in tasks if phase == PENDING and s not in running)
+    ranges = db.execute("SELECT first, last FROM start")
+    starts = Counter(seq for first, last in ranges for seq in range(first, last + 1))
+    assert starts == Counter(seq for seq, _, phase, *_ in tasks if phase == SCHEDULED)
     live = {seq for seq, *_ in tasks}
     assert {ref for (ref,) in db.execute("SELECT ref FROM timer WHERE kind IN (1, 2, 5)")} <= live
     followers = {seq for (seq,) in db.execute("SELECT next FROM unique_key WHERE next > 0")}

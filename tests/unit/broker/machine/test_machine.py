@@ -86,6 +86,7 @@ def test_the_digest_tells_states_apart() -> None:
 #: Rows where this history leaves none.
 FILLED = (
     "INSERT INTO timer VALUES (1, 1, 1)",
+    "INSERT INTO start VALUES (1, 1, 1)",
     "INSERT INTO lane VALUES (1, 1, 0, '', '', '', 1)",
     "INSERT INTO laned VALUES (1, 1, 1)",
     "INSERT INTO key_order VALUES (1, '', 0)",
@@ -93,7 +94,7 @@ FILLED = (
     "INSERT INTO gate VALUES ('', '', 0, 0, 0, 0, 0)",
     "INSERT INTO unique_key VALUES ('', '', 1, '', 0, 0, 1)",
     "INSERT INTO quota VALUES ('', x'')",
-    "INSERT INTO tag VALUES ('', '', 1)",
+    "INSERT INTO tag VALUES ('', '', 1, 1, 1)",
     "INSERT INTO checkpoint VALUES (1, x'')",
     "INSERT INTO edge VALUES (1, 0, 2, 0)",
     "INSERT INTO unmet VALUES (2, 1, 0, 0)",
