@@ -109,7 +109,8 @@ class World:
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
         ]
         self.workers = [
-            Worker(self, f"w{i}", self._clock(), rng.randint(1, 4)) for i in range(WORKERS)
+            Worker(self, f"w{i}", self._clock(), self.waits.slots(rng.randint(1, 4)))
+            for i in range(WORKERS)
         ]
         for worker in self.workers[:2]:
             worker.queues = ("default", "bulk", "rare")
