@@ -9,7 +9,7 @@ from multiprocessing import get_context
 
 import click
 
-from tests.sim.mutants.catalogue import ALL
+from tests.sim.mutants.catalogue import ALL, GROUPS
 from tests.sim.mutants.hunt import FIRST
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.record import RECORD, Hunted, commit, hunted, in_turn, read, valid, write
@@ -20,6 +20,13 @@ _SEEDS = {mutant.name: mutant.seeds for mutant in ALL}
 
 @click.command()
 @click.option("--only", default="", help="Those whose names contain this.")
+@click.option(
+    *("--group", "groups"),
+    metavar="GROUP",
+    type=click.Choice(list(GROUPS)),
+    multiple=True,
+    help="Those of this group, or of these: " + ", ".join(GROUPS) + ".",
+)
 @click.option("--consensus", type=click.Choice(["raft", "zab"]), help="Those of one protocol.")
 @click.option("--jobs", default=2)
 @click.option("--for", "minutes", type=float, help="Begin none after so many minutes.")
@@ -31,6 +38,7 @@ _SEEDS = {mutant.name: mutant.seeds for mutant in ALL}
 @click.option("--table", is_flag=True, help="Hunt none: print what is recorded, for the docs.")
 def main(
     only: str,
+    groups: tuple[str, ...],
     consensus: str | None,
     jobs: int,
     minutes: float | None,
@@ -39,7 +47,10 @@ def main(
 ) -> None:
     """Exit 1 if a mutant survives, or if what seems to show it fails without it, too."""
     mutants = [
-        mutant for mutant in ALL if only in mutant.name and consensus in (None, mutant.consensus)
+        mutant
+        for group in groups or GROUPS
+        for mutant in GROUPS[group]
+        if only in mutant.name and consensus in (None, mutant.consensus)
     ]
     known = read(RECORD) if record or table else {}
     if table:
