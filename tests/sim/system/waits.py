@@ -53,8 +53,8 @@ class Waits:
         self.rng = world.timeline.waits
         self._every = self.rng.choice((0, 0, 0, 1_000, 2_500))  # ms
         #: From a stream of its own: other worlds are the histories that they were.
-        self._narrow = Random(f"narrow world {world.seed}").random() < _NARROW
-        if self._narrow:
+        self.narrow = Random(f"narrow world {world.seed}").random() < _NARROW
+        if self.narrow:
             self._every = self._every or 2_500
         self._roots = 0
         self._turns = 0
@@ -72,7 +72,7 @@ class Waits:
         world = self._world
         if self._every:
             self._plant()
-        if self._narrow:
+        if self.narrow:
             last = world.shape.peace_at - _LAST - world.timeline.now
             world.timeline.after(last, self._root, "rare", 15, "")
 
@@ -130,11 +130,11 @@ class Waits:
 
     def slots(self, drawn: int) -> int:
         """How many slots a worker has."""
-        return (drawn + 1) // 2 if self._narrow else drawn
+        return (drawn + 1) // 2 if self.narrow else drawn
 
     def spare(self, slots: int) -> int:
         """How many tasks a worker parks."""
-        return self.rng.choice((0, slots) if self._narrow else (slots, 1_000))
+        return self.rng.choice((0, slots) if self.narrow else (slots, 1_000))
 
     # ---- code -----------------------------------------------------------------------------------
 
