@@ -462,8 +462,27 @@ SERVICE = (
     ),
 )
 
-ALL = (
-    *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *EVENTS, *WORKERS, *ATTEMPT_ENDS),
-    *(*CANCELS, *LANES, *SCHEDULES, *TIMERS, *UNIQUE, *FLOWS, *BROADCASTS, *GATES, *WAITS),
-)
+GROUPS = {
+    "consensus": CONSENSUS,
+    "zab": ZAB,
+    "replica": REPLICA,
+    "machine": MACHINE,
+    "upgrades": UPGRADES,
+    "containment": CONTAINMENT,
+    "service": SERVICE,
+    "limits": LIMITS,
+    "looks": LOOKS,
+    "events": EVENTS,
+    "workers": WORKERS,
+    "attempt-ends": ATTEMPT_ENDS,
+    "cancels": CANCELS,
+    "lanes": LANES,
+    "schedules": SCHEDULES,
+    "timers": TIMERS,
+    "unique": UNIQUE,
+    "flows": FLOWS,
+    "broadcasts": BROADCASTS,
+    "gates": GATES,
+    "waits": WAITS,
+}
+ALL = tuple(mutant for group in GROUPS.values() for mutant in group)

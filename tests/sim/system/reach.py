@@ -199,6 +199,7 @@ _EXPECTED = (
     "more parked than slots",
     "a knot untied",
     "no slot left to wait for",
+    "no slot left to wait for in peace",
     "no place at a limit left to wait for",
     "waited for one that shut its limit",
     "the end of a wait told in vain",

@@ -12,6 +12,10 @@ knot's, if somewhere a slot is held by a task that waits, or was since it began,
 needs a limit that another one counts for that has waited. And one that was parked runs on under its
 token: that no token runs twice the model of the queue sees to.
 
+Some worlds are narrow: all workers have one or two slots, and park few tasks. Just before there is
+peace a tree is planted there that needs more slots than the workers of its queue have, so that all
+of these are held by its tasks: no worker that comes back, and no other one, takes what waits.
+
 Half of the frames that end waits are lost: that is told until it is heard.
 """
 
@@ -36,6 +40,8 @@ KNOT = -1
 _GATED = ("", "", "one key", "both ends", "each its own", "any")
 #: The share of frames that end waits which are lost.
 _UNHEARD = 0.5
+#: The share of narrow worlds, and how long before peace the tree is planted that fills one, ms.
+_NARROW, _LAST = 0.1, 400
 _END_WAITS = pack(from_broker._tags[EndWaits])
 
 
@@ -46,6 +52,10 @@ class Waits:
         self._world = world
         self.rng = world.timeline.waits
         self._every = self.rng.choice((0, 0, 0, 1_000, 2_500))  # ms
+        #: From a stream of its own: other worlds are the histories that they were.
+        self.narrow = Random(f"narrow world {world.seed}").random() < _NARROW
+        if self.narrow:
+            self._every = self._every or 2_500
         self._roots = 0
         self._turns = 0
         #: Ids of tasks that found no room.
@@ -59,19 +69,26 @@ class Waits:
         self._shut: set[str] = set()
 
     def begin(self) -> None:
+        world = self._world
         if self._every:
             self._plant()
+        if self.narrow:
+            last = world.shape.peace_at - _LAST - world.timeline.now
+            world.timeline.after(last, self._root, "rare", 15, "")
 
     def _plant(self) -> None:
         world, rng = self._world, self.rng
         if world.peaceful:
             return
-        self._roots += 1
         depth = KNOT if rng.random() < 0.15 else rng.choice((2, 6, 15))
         gated = rng.choice(_GATED) if FOR_TREES.keys() <= world.queue.limits.quotas.keys() else ""
-        self._trees[f"w{self._roots}"] = depth, gated
-        self._enqueue(f"w{self._roots}", rng.choice(("default", "bulk")), depth)
+        self._root(rng.choice(("default", "bulk")), depth, gated)
         world.timeline.after(rng.randint(1, 2 * self._every), self._plant)
+
+    def _root(self, queue: str, depth: int, gated: str) -> None:
+        self._roots += 1
+        self._trees[f"w{self._roots}"] = depth, gated
+        self._enqueue(f"w{self._roots}", queue, depth)
 
     def _enqueue(self, task: str, queue: str, depth: int) -> None:
         limits, key = self._limits(task, depth)
@@ -109,11 +126,17 @@ class Waits:
                 worker.poke()
         return True
 
-    # ---- code -----------------------------------------------------------------------------------
+    # ---- workers --------------------------------------------------------------------------------
+
+    def slots(self, drawn: int) -> int:
+        """How many slots a worker has."""
+        return (drawn + 1) // 2 if self.narrow else drawn
 
     def spare(self, slots: int) -> int:
         """How many tasks a worker parks."""
-        return self.rng.choice((slots, 1_000))
+        return self.rng.choice((0, slots) if self.narrow else (slots, 1_000))
+
+    # ---- code -----------------------------------------------------------------------------------
 
     def awaited(self, task: PushedTask, depth: int) -> str | None:
         """What the code of this task waits for, if it does."""
@@ -185,6 +208,7 @@ class Waits:
         text = f"{code.task.id} may not wait for {code.awaits}: no slot is held by one that waits"
         require(knot or held, "waits end", text)
         counts["a knot untied" if knot else "no slot left to wait for"] += 1
+        counts["no slot left to wait for in peace"] += not knot and self._world.peaceful
 
     def _held_by_waiters(self, task: str) -> bool:
         """Whether a task below this one counts for a limit that one which has waited counts for.

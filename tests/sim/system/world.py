@@ -53,8 +53,8 @@ from tests.sim.system.waits import Waits
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Batch, Book
 
-#: In peace everything must be as it should within so many ms.
-RECOVERY = 25_000
+#: In peace everything must be as it should within so many ms; with half the slots, twice as many.
+RECOVERY, RECOVERY_NARROW = 25_000, 50_000
 #: … or, if all that is left is unknown to some workers or waits for its turn in an order, as long
 #: as one is done every so many ms (the longest takes 4,500), but no longer than so many.
 EVERY, BACKLOG = 6_000, 60_000
@@ -109,7 +109,8 @@ class World:
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
         ]
         self.workers = [
-            Worker(self, f"w{i}", self._clock(), rng.randint(1, 4)) for i in range(WORKERS)
+            Worker(self, f"w{i}", self._clock(), self.waits.slots(rng.randint(1, 4)))
+            for i in range(WORKERS)
         ]
         for worker in self.workers[:2]:
             worker.queues = ("default", "bulk", "rare")
@@ -253,7 +254,8 @@ class World:
 
     def _recovers(self) -> bool:
         timeline = self.timeline
-        if timeline.run(timeline.now + RECOVERY, self.whole):
+        recovery = RECOVERY_NARROW if self.waits.narrow else RECOVERY
+        if timeline.run(timeline.now + recovery, self.whole):
             return True
         patience, left = timeline.now + BACKLOG, self._backlog()
         while left and timeline.now < patience:
@@ -262,7 +264,7 @@ class World:
             before, left = left, self._backlog()
             if left >= before:
                 return False
-        return not left and timeline.run(timeline.now + RECOVERY, self.whole)
+        return not left and timeline.run(timeline.now + recovery, self.whole)
 
     def _backlog(self) -> int:
         """How many tasks have no outcome; 0 if one of them could have it by now.
