@@ -49,7 +49,8 @@ def _errors() -> Iterator[None]:
         if error.errno == errno.EPIPE:
             raise  # a reader that is gone is click's to handle, without a word
         what = "cannot write" if error.errno == errno.ENOSPC else type(error).__name__
-        raise click.ClickException(visible(f"{what}: {error.strerror or error}")) from error
+        which = f": {error.filename}" if error.filename is not None else ""
+        raise click.ClickException(visible(f"{what}: {error.strerror or error}{which}")) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
