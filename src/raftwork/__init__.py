@@ -13,6 +13,7 @@ add.enqueue(1, 2).result(timeout=10)
 
 from typing import TYPE_CHECKING
 
+from raftwork import interrupts  # noqa: F401 - the first: it acts as it is imported
 from raftwork.attempt_ends import RateLimited, Reject, Resume, Retry
 from raftwork.client import (
     App,

@@ -103,3 +103,9 @@ def test_a_taken_port_ends_it_with_the_reason(place: Place) -> None:
     assert "Address already in use" in done.err or "in use" in done.err
     assert "dev | the broker ended with status 1; --port N is for a second one" in done.err
     assert "worker |" not in done.err, "it would work for somebody else's broker"
+
+
+def test_a_directory_that_cannot_be_made_is_named(place: Place) -> None:
+    place.write("a file", "")
+    done = place.sh("raftwork dev tasks:app --data 'a file/data'")
+    assert (done.code, done.err) == (1, "Error: NotADirectoryError: Not a directory: a file/data\n")

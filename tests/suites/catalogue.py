@@ -44,10 +44,14 @@ SUITES = (
         ),
         least=400,
         reasons={
-            r"effective_n_jobs_None|threadpool_limitation_in_child_override": "there are as many"
-            " jobs as the workers have slots, not CPUs here",
-            r"nested_backend_in_seq|nested_parallelism_limit|backend_hinting|context_manager": "the"
-            " name of loky's class is asked for",
+            r"effective_n_jobs_None": "there are as many jobs as the workers have slots, not CPUs"
+            " here",
+            r"threadpool_limitation_in_child_override": "workers have an environment of their own,"
+            " not the program's",
+            r"nested_backend_in_seq": "without `n_jobs` there are as many as slots, as with Dask's"
+            " backend; loky's has one",
+            r"nested_parallelism_limit|backend_hinting|context_manager": "the name of loky's class"
+            " is asked for",
             r"error_capture": "the pool of loky is asked for",
             r"generator_call_separated_gc": "calls at the same time are refused by loky, whose"
             " processes they would share; here each has an executor of its own",

@@ -43,7 +43,7 @@ def run(suite: Suite, directory: Path, kill_every: float | None) -> Told:
         worker = ["worker", "tests.suites.app:app", "--pickle", "--concurrency", str(suite.slots)]
         cluster.start("worker", worker, {"RAFTWORK_BROKERS": cluster.brokers})
         report = directory / "report.xml"
-        with _killing(cluster, kill_every) as kills:
+        with _killing(cluster, kill_every, report.with_suffix(".log")) as kills:
             _pytest(suite, report, cluster.brokers)
         return _told(report, len(kills))
 
@@ -80,14 +80,19 @@ def _error(case: ET.Element) -> bool:
 
 
 @contextmanager
-def _killing(cluster: LocalCluster, every: float | None) -> Iterator[list[str]]:
-    """Within the block whoever leads is killed so often, and started again."""
+def _killing(cluster: LocalCluster, every: float | None, log: Path) -> Iterator[list[str]]:
+    """Within the block whoever leads is killed so often, and started again.
+
+    From the first test's end: what modules ask for as they are imported is no test, and without it
+    there is none.
+    """
     killed: list[str] = []
     over = threading.Event()
 
     def kill() -> None:
         while not over.wait(every):
-            if (leader := _leader(cluster)) is not None:
+            begun = log.exists() and log.stat().st_size
+            if begun and (leader := _leader(cluster)) is not None:
                 cluster.children[leader].kill()
                 cluster.start_broker(leader)
                 killed.append(leader)

@@ -42,6 +42,8 @@ ELECTION_TIMEOUT_MAX_MS: Final = SETTINGS["election_timeout"].most
 HEARTBEAT_MIN_MS: Final = 10
 #: An election, and what runs then, needs some of the disk.
 DISK_RESERVE_BYTES: Final = 512 * 1024 * 1024
+#: What SQLite opens, with checksums 1,024 bytes, less the names of a store's files.
+DATA_PATH_BYTES_MAX: Final = 960
 
 
 def timing(consensus: str, cluster: int, election_timeout: int, heartbeat_interval: int) -> Timing:
@@ -214,12 +216,17 @@ def _resolved(data: Path) -> Path:
             f"{data} cannot be found from here ({error}); give its whole path"
         ) from None
     try:
-        str(path).encode()
+        long = len(str(path).encode())
     except UnicodeEncodeError:
         raise ValueError(
             f"{data}: SQLite opens only names in UTF-8, and this one is not; rename the directory,"
             " or one above it"
         ) from None
+    if long > DATA_PATH_BYTES_MAX:
+        raise ValueError(
+            f"the whole path of {data} has {long} bytes, and SQLite opens no file in one of more"
+            f" than {DATA_PATH_BYTES_MAX}: use a shorter one, such as /var/lib/raftwork/a"
+        )
     return path
 
 

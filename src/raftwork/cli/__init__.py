@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import click
 
+from raftwork import interrupts
 from raftwork.cli.feature_commands import add_to, command_lines
 from raftwork.cli.uncollected import uncollected
 from raftwork.errors import RaftworkError
@@ -25,6 +26,7 @@ from raftwork.standard_streams import escape_what_cannot_be_written, fill
 class _Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the options before the subcommand."""
+        interrupts.begun()
         escape_what_cannot_be_written()
         with _errors():
             return super().parse_args(ctx, args)
@@ -49,7 +51,8 @@ def _errors() -> Iterator[None]:
         if error.errno == errno.EPIPE:
             raise  # a reader that is gone is click's to handle, without a word
         what = "cannot write" if error.errno == errno.ENOSPC else type(error).__name__
-        raise click.ClickException(visible(f"{what}: {error.strerror or error}")) from error
+        which = f": {error.filename}" if error.filename is not None else ""
+        raise click.ClickException(visible(f"{what}: {error.strerror or error}{which}")) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -156,7 +156,10 @@ def _read(ctx: click.Context, option: click.Parameter, file: Path | None) -> Non
         raise click.BadParameter(f"{file}: {text}", ctx, option)
 
     try:
-        document = tomllib.loads(file.read_bytes().decode())
+        # With the mark that editors of Windows put before UTF-8.
+        document = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        refuse(f"is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8")
     except (OSError, ValueError) as error:  # no UTF-8, no TOML, or thousands of digits
         refuse(f"cannot be read: {getattr(error, 'strerror', None) or error}")
     except RecursionError:

@@ -95,6 +95,8 @@ def test_a_directory_that_cannot_be_found_is_refused(
         _options(Path("a"))
     with pytest.raises(ValueError, match="UTF-8"):
         _options(Path(os.fsdecode(b"/tmp/\xff")))
+    with pytest.raises(ValueError, match=r"the whole path of .* has 961 bytes, and SQLite .* 960"):
+        _options(Path("/" + "d" * 200 + "/" + "é" * 379 + "d"))
 
 
 def _paced(

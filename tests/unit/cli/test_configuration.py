@@ -168,6 +168,18 @@ def test_what_is_not_known_or_of_another_type_is_refused(text: str, said: str) -
         assert said in done.output
 
 
+def test_a_file_from_windows_is_read_and_one_in_utf_16_is_named_so() -> None:
+    """Of Notepad: a mark, and line ends of two characters. Of PowerShell's `>`: UTF-16."""
+    text = '[worker]\r\napp = "t:app"\r\nconcurrency = 8\r\n'
+    Path("raftwork.toml").write_bytes(text.encode("utf-8-sig"))
+    done = run("worker", "--config", "raftwork.toml", "--check-config", "--json")
+    assert json.loads(done.stdout)["concurrency"]["value"] == 8
+    Path("raftwork.toml").write_bytes(text.encode("utf-16"))
+    done = run("worker", "--config", "raftwork.toml")
+    assert done.exit_code == 2
+    assert "raftwork.toml: is not UTF-8 (invalid start byte at byte 0); save it as" in done.output
+
+
 def test_a_value_that_is_out_of_range_is_named_with_its_place() -> None:
     Path("raftwork.toml").write_text('[worker]\napp = "t:app"\nconcurrency = 0\n')
     done = run("worker", "--config", "raftwork.toml")

@@ -32,10 +32,12 @@ class Part:
         self.name = name
         self._colour = colour
         self._arguments = arguments
-        kept = {key: text for key, text in os.environ.items() if not key.startswith(_OTHERS)}
+        # Unbuffered, each argument of a `print` would be written by itself, and what the worker
+        # logs come in between. Both write line by line anyway.
+        others = (*_OTHERS, "PYTHONUNBUFFERED")
+        kept = {key: text for key, text in os.environ.items() if not key.startswith(others)}
         self._env = kept | {
             "RAFTWORK_BROKERS": address,
-            "PYTHONUNBUFFERED": "1",  # what a task prints comes as it prints it
             # Of two edits within a second that leave a file's size, Python would run the first.
             "PYTHONDONTWRITEBYTECODE": "1",
         }
