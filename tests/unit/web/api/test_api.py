@@ -278,6 +278,22 @@ def test_a_queue_has_the_limits_that_its_tasks_count_for(
     assert got(fresh.get("/api/v1/queue?name=a"))["limits"] == [], "they have ended"
 
 
+def test_what_is_known_is_answered_without_a_thread(
+    local: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[object] = []
+    in_thread = serving.run_in_threadpool
+
+    async def counted(work: Any, *args: Any) -> Any:
+        threads.append(work)
+        return await in_thread(work, *args)
+
+    monkeypatch.setattr(serving, "run_in_threadpool", counted)
+    answers = [got(local.get("/api/v1/queues")) for _ in range(10)]
+    assert answers == [answers[0]] * 10
+    assert len(threads) == 1
+
+
 def test_a_queues_settings_are_changed_and_cleared(world: VirtualApp, local: TestClient) -> None:
     said = {"queue": "mail", "concurrency": 3, "rate": "5/s", "max_length": 100}
     told = got(local.post("/api/v1/queues/set", json=said, headers=OURS))
