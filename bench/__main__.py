@@ -83,12 +83,42 @@ WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "schedules": lambda _: semantics.main([row.name for row in schedules.ROWS]),
 }
 
-# An end by SIGTERM, too, goes through the cleaning up.
-signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-chosen = WITH_OPTIONS.get(sys.argv[1]) if sys.argv[1:] else None
-if chosen is not None:
-    chosen(sys.argv[2:])
-else:
-    for name in sys.argv[1:] or ALL:
+#: Behind one of these `python -m bench` says what there is.
+_HELP = ("-h", "--help", "help")
+
+
+def listed() -> str:
+    """What there is, by whether it takes options, and how to ask for it."""
+    takes = ", ".join(sorted(WITH_OPTIONS))
+    plain = ", ".join(sorted(ALL.keys() - WITH_OPTIONS.keys()))
+    return (
+        "usage: python -m bench [NAME …]\n\n"
+        "Runs these benchmarks, prints their tables and writes bench/out/*.json. Without a name it"
+        f"\nruns {', '.join(sorted(ALL))}.\n\n"
+        f"by name: {plain}\n"
+        f"with options of their own (python -m bench NAME --help): {takes}"
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code."""
+    first = arguments[0] if arguments else ""
+    if first in _HELP:
+        print(listed())
+        return 0
+    if first in WITH_OPTIONS:
+        WITH_OPTIONS[first](arguments[1:])
+        return 0
+    if unknown := [name for name in arguments if name not in ALL]:
+        print(f"no benchmark {', '.join(map(repr, unknown))}\n\n{listed()}", file=sys.stderr)
+        return 2
+    for name in arguments or ALL:
         print(f"\n== {name}")
         ALL[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    # An end by SIGTERM, too, goes through the cleaning up.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    sys.exit(main(sys.argv[1:]))

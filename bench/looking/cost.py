@@ -68,14 +68,16 @@ def _events(settings: Settings) -> Reached:
 
 
 def _viewed(settings: Settings) -> Reached:
-    """Beside the rates stands the leader's own CPU time for a task.
+    """Beside the rates stands the leader's own CPU time for a task, and its dashboard's a request.
 
     It tells whether it has more to do or only shares the machine, also on one that is busy.
     """
     done = Done()
     took_us: tuple[list[float], list[float]] = ([], [])
+    of_dashboard: list[float] = []
     with looked(settings) as place:
         leader = place.made.children[place.leader].pid
+        child = _dashboard(leader).pid
 
         def counted(side: list[float]) -> float:
             before, rate = cpu_s(leader), place.throughput()
@@ -83,14 +85,18 @@ def _viewed(settings: Settings) -> Reached:
             return rate
 
         def with_viewers() -> float:
+            before = cpu_s(child)
             with viewing(_urls(place), VIEWERS, done):
-                return counted(took_us[1])
+                rate = counted(took_us[1])
+            of_dashboard.append(cpu_s(child) - before)
+            return rate
 
         found = in_turn("viewers", settings.rounds, lambda: counted(took_us[0]), with_viewers)
     cpu = {
         f"µs of the leader a task, {side}": statistics.median(values)
         for side, values in zip(("without", "with"), took_us, strict=True)
     }
+    cpu["ms of its dashboard a request"] = sum(of_dashboard) / max(1, done.asked) * 1e3
     return share_kept(found, _who_looked(settings, done), **cpu, **_asked(done))
 
 

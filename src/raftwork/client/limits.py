@@ -90,19 +90,19 @@ class Limits:
 
     def get(self, name: str, /) -> Limit:
         """What is set, and how far it is used. Raises ProtocolError if there is no such limit."""
-        return _limit(self._ask(_name(name)).result().limits[0])
+        return limit_of(self._ask(_name(name)).result().limits[0])
 
     async def aget(self, name: str, /) -> Limit:
         """As `get`, for coroutines."""
-        return _limit((await self._ask(_name(name)).aresult()).limits[0])
+        return limit_of((await self._ask(_name(name)).aresult()).limits[0])
 
     def list(self) -> builtins.list[Limit]:
         """All limits, by name."""
-        return [_limit(told) for told in self._ask("").result().limits]
+        return [limit_of(told) for told in self._ask("").result().limits]
 
     async def alist(self) -> builtins.list[Limit]:
         """As `list`, for coroutines."""
-        return [_limit(told) for told in (await self._ask("").aresult()).limits]
+        return [limit_of(told) for told in (await self._ask("").aresult()).limits]
 
     def pause(self, name: str, /, until: datetime | None = None) -> None:
         """Hand out none of its tasks, until an aware datetime or until `resume`.
@@ -179,7 +179,8 @@ def _check(setting: str, value: object) -> None:
         raise (ValueError if type(value) is expected else TypeError)(wrong)
 
 
-def _limit(told: ToldLimit) -> Limit:
+def limit_of(told: ToldLimit) -> Limit:
+    """As people are told of it."""
     ends = 0 < told.paused_until < ENDLESS
     return Limit(
         name=told.name,

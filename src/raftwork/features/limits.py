@@ -9,6 +9,7 @@
    goes on and counts, so a lower concurrency holds once enough of it has ended.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
@@ -29,7 +30,7 @@ from raftwork.features.limit_settings import (
     gates_text,
     name_objection,
 )
-from raftwork.features.task_batch import AT_MAX_MS, check_level
+from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS, check_level
 from raftwork.features.task_row import GATED, PENDING
 from raftwork.features.why_it_waits import Reason, instant
 from raftwork.messages.bounds import Between, Name, OptionalName
@@ -52,6 +53,9 @@ PACKED_MAX: Final = 4_096
 #: Names that an error shows.
 _NAMED: Final = 5
 
+#: Lanes of a queue that are looked at for who asks for its limits.
+_LANES_LOOKED_AT: Final = 1_000
+_GATES_IN = "SELECT gates FROM lane WHERE queue = ? AND gates <> '' LIMIT ?"
 _GATES_OF = "SELECT gates, queue FROM task WHERE seq = ?"
 
 
@@ -132,6 +136,7 @@ class ToldLimit(NamedTuple):
     paused_until: int  # leader time, ms; 0: it is not paused
     running: int  # tasks that it let in and that run
     gates: int  # tenants or keys that are in use; 0 or 1 if it counts them together
+    here: int = 0  # of `running`, those of the queue that was asked for
 
 
 @reply(124)
@@ -144,10 +149,14 @@ class LimitsTold(NamedTuple):
 
 @request(124, reply=LimitsTold)
 class AskLimits(NamedTuple):
-    """What is set now (linearizable), of one limit or of all?"""
+    """What is set now (linearizable), of one limit or of all?
+
+    With `queue` of those that its unfinished tasks count for.
+    """
 
     request: int
     name: OptionalName = ""
+    queue: OptionalName = ""
 
 
 @command(120, since=2)
@@ -352,7 +361,32 @@ def _told(view: "View", request: AskLimits) -> LimitsTold:
     quotas = view.state.gates.quotas
     if request.name:
         quotas = {request.name: _known(view.state, request.name)}
-    return LimitsTold(request.request, [_tell(view, *each) for each in sorted(quotas.items())])
+    here: Counter[str] = Counter()
+    if request.queue:
+        here = _running_in(view.state, request.queue)
+        names = here.keys() | _named_in(view.state, request.queue)
+        quotas = {name: quota for name, quota in quotas.items() if name in names}
+    told = [_tell(view, *each)._replace(here=here[each[0]]) for each in sorted(quotas.items())]
+    return LimitsTold(request.request, told)
+
+
+def _named_in(ledger: "Ledger", queue: str) -> set[str]:
+    """The limits that unfinished tasks of a queue count for: each is in a lane of its gates."""
+    found = ledger.queues.get(queue)
+    if found is None or ledger.level < LEVEL_OPTIONS:
+        return set()
+    lanes = ledger.db.execute(_GATES_IN, (found.number, _LANES_LOOKED_AT))
+    return {limit for (gates,) in lanes for limit, _ in gates_named(gates)}
+
+
+def _running_in(ledger: "Ledger", queue: str) -> Counter[str]:
+    """By limit, the tasks of a queue that it let in and that run."""
+    return Counter(
+        limit
+        for run in ledger.running.values()
+        if run.queue == queue and run.flags & GATED
+        for limit, _ in ledger.gates.of(run.token)
+    )
 
 
 def _tell(view: "View", name: str, quota: Quota) -> ToldLimit:

@@ -27,6 +27,7 @@ from raftwork.messages.failures import ResumeAsked as ResumeAsked
 from raftwork.messages.failures import RetryAsked as RetryAsked
 from raftwork.messages.failures import TimeLimitPassed as TimeLimitPassed
 from raftwork.messages.failures import WorkerLost as WorkerLost
+from raftwork.messages.failures import WorkerLostSaying as WorkerLostSaying
 from raftwork.messages.failures import decode_ending as decode_ending
 from raftwork.messages.failures import decode_failure as decode_failure
 from raftwork.messages.failures import decode_failure_strictly as decode_failure_strictly

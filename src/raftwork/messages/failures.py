@@ -89,6 +89,20 @@ class WorkerLost(NamedTuple):
         return Failure("WorkerLost", why, "")
 
 
+@ending(39)
+class WorkerLostSaying(NamedTuple):
+    """As WorkerLost, with the last lines that it logged."""
+
+    losses: int
+    by: Loss
+    once: bool
+    log: str
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        return WorkerLost(self.losses, self.by, self.once).in_words()._replace(log=self.log)
+
+
 def lost_by(loss: Loss) -> str:
     """How it was lost: "w1 vanished"."""
     return f"{loss.worker or 'its worker'} {_how(loss)}"

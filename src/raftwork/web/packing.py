@@ -1,11 +1,13 @@
 """Answers are packed (gzip) where the visitor takes that, and large ones in a thread.
 
 In the loop, an answer of a mebibyte would hold up whoever else is answered for 30 ms: health, too.
+What several are answered alike (api/shared.py), and the page's own files, is packed once.
 """
 
 from __future__ import annotations
 
 import gzip
+from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 PACKED_BYTES_MIN: Final = 1_000
 #: Shorter ones are packed at once: it takes less than a millisecond.
 THREAD_BYTES_MIN: Final = 32 * 1024
+#: Answers that are kept packed, of so many bytes together, as they came: the oldest go.
+KEPT_MAX: Final = 256
+KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 #: Not of those in which people wait for a leader.
 _THREADS: Final = 2
 _LEVEL: Final = 5
@@ -33,6 +38,9 @@ class Packed:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._threads: anyio.CapacityLimiter | None = None  # it belongs to a loop
+        #: By what was packed: to find it costs nothing where it is the same object.
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._kept_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -42,6 +50,20 @@ class Packed:
         await self._app(scope, receive, send)
 
     async def _pack(self, body: bytes) -> bytes:
+        packed = self._kept.get(body)
+        if packed is None:
+            packed = await self._packed(body)
+            self._keep(body, packed)
+        return packed
+
+    def _keep(self, body: bytes, packed: bytes) -> None:
+        if body not in self._kept:  # two may have packed it at a time
+            self._kept[body] = packed
+            self._kept_bytes += len(body)
+        while self._kept_bytes > KEPT_BYTES_MAX or len(self._kept) > KEPT_MAX:
+            self._kept_bytes -= len(self._kept.popitem(last=False)[0])
+
+    async def _packed(self, body: bytes) -> bytes:
         if len(body) < THREAD_BYTES_MIN:
             return _packed(body)
         if self._threads is None:

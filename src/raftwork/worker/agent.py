@@ -55,7 +55,7 @@ from raftwork.worker.frame_handlers import Handling, handles
 from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
-from raftwork.worker.runner import Ended, overtime
+from raftwork.worker.runner import Ended
 from raftwork.worker.time_limits import TimeLimits
 from raftwork.worker.told_waits import ToldWaits
 from raftwork.worker.unacknowledged_outcomes import Outcomes
@@ -88,6 +88,7 @@ class Agent:
         rng: Random,
         *,
         tell_all: bool = False,
+        limits: TimeLimits | None = None,
     ) -> None:
         self._identity = identity
         self._session = LeaderSession(list(brokers), now, rng)
@@ -114,7 +115,7 @@ class Agent:
         self.heartbeat_at = now
         self._progress_at = now  # when a slot was last seen to come free
         self._draining = False
-        self._limits = TimeLimits()
+        self._limits = limits or TimeLimits()
         self._ends: list[tuple[PushedTask, Outcome]] = []  # to be told by the next turn
         self._tell_all = tell_all
         self.look_at = _FOREVER
@@ -414,8 +415,7 @@ class Agent:
             limit = self._limits.of(self._held[token].spec)
             if limit and now >= since + limit:
                 self._stop.add(token)
-                text = f"its code ran longer than its time limit of {limit / 1000:g} s"
-                self._decide(overtime(self._held[token], text))
+                self._decide(self._limits.passed(self._held[token]))
                 self.look_at = now  # a slot that cannot be freed is a slot less
             elif limit:
                 self._limit_at = min(self._limit_at, since + limit)

@@ -48,6 +48,7 @@ from raftwork.worker.machine_load import Sampler
 from raftwork.worker.pool import Pool
 from raftwork.worker.task_logging import TaskLog, tell, tell_declared
 from raftwork.worker.task_notes import Courier
+from raftwork.worker.time_limits import TimeLimits
 
 log = logging.getLogger("raftwork.worker")
 
@@ -97,7 +98,9 @@ class Worker:
         self._pool, self._http = pool, http
         self._verbose = log.isEnabledFor(logging.DEBUG)
         self._agent = Agent(
-            identity, brokers, pool.slots, now_ms(), Random(), tell_all=self._verbose
+            *(identity, brokers, pool.slots, now_ms(), Random()),
+            tell_all=self._verbose,
+            limits=TimeLimits(pool.notes.with_last_lines),
         )
         self._courier = Courier(self._agent.session)
         self._declaring = Declaring(declared, self._agent.session)

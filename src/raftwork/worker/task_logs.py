@@ -6,41 +6,14 @@ those of code that runs for a task.
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Final
 
 from raftwork.logs import Handler
 from raftwork.worker.context import running, scope_of_this_code
 from raftwork.worker.forked_copies import forks
+from raftwork.worker.last_lines import LastLines, stamped
 from raftwork.worker.task_fields import TaskFilter
 from raftwork.worker.task_lines import line_of
-
-#: Of all that is kept of a task, in UTF-8; of one line.
-LOG_BYTES_MAX: Final = 4 * 1024
-_LINE_BYTES_MAX: Final = 1024
-
-
-class LastLines:
-    """The end of a log."""
-
-    __slots__ = ("_lines", "_size")
-
-    def __init__(self) -> None:
-        self._lines: deque[bytes] = deque()
-        self._size = 0
-
-    def add(self, line: str) -> None:
-        """One more; the oldest go."""
-        data = line.encode("utf-8", "backslashreplace")[:_LINE_BYTES_MAX]
-        self._lines.append(data)
-        self._size += len(data) + 1
-        while self._size > LOG_BYTES_MAX:
-            self._size -= len(self._lines.popleft()) + 1
-
-    def __str__(self) -> str:
-        return "\n".join(line.decode("utf-8", "ignore") for line in list(self._lines))
 
 
 def keep_last_lines() -> None:
@@ -77,12 +50,6 @@ def _leave(scope: running, line: str) -> None:
         task = scope.context
         notes = task._notes  # noqa: SLF001 - ours, for no user
         notes.log(task.token, line_of(line, time.monotonic_ns() // 1_000_000))
-
-
-def stamped(line: str, at: float) -> str:
-    """With its time, `at` in s since 1970, before it."""
-    when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    return f"{when.removesuffix('+00:00')}Z {line}"
 
 
 def _line(record: logging.LogRecord) -> str:

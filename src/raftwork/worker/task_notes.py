@@ -13,7 +13,8 @@ from typing import Final, NamedTuple, Protocol
 
 from raftwork.features.checkpoints import CheckpointAnswered, KeepCheckpoint, Verdict
 from raftwork.features.progress import TellProgress, Told
-from raftwork.messages import ToBroker
+from raftwork.messages import Outcome, ToBroker
+from raftwork.worker.last_lines import with_last_lines
 from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.task_lines import KeptLines, Line, NewLines, Read
 
@@ -115,6 +116,11 @@ class Board:
             return NewLines(read, ())
         last, lines = kept.since(read[0])
         return NewLines((last, 0), lines, last - len(lines) > read[0])
+
+    def with_last_lines(self, outcome: Outcome) -> Outcome:
+        """See TaskNotes."""
+        kept = self._logs.get(outcome.token)
+        return outcome if kept is None else with_last_lines(outcome, kept.since(0)[1])
 
     def said(self) -> list[Said]:
         """What each task said last."""

@@ -97,3 +97,38 @@ def test_while_a_large_answer_is_packed_others_are_answered(
             return small.content, (await large).content
 
     assert asyncio.run(ask()) == (SMALL, LARGE)
+
+
+def test_what_is_answered_alike_is_packed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[bytes] = []
+
+    def pack(body: bytes) -> bytes:
+        packed.append(body)
+        return gzip.compress(body)
+
+    monkeypatch.setattr(packing, "_packed", pack)
+
+    async def ask() -> list[bytes]:
+        async with served() as client:
+            return [(await client.get("/large")).content for _ in range(10)]
+
+    assert asyncio.run(ask()) == [LARGE] * 10
+    assert packed == [LARGE]
+
+
+def test_of_what_was_packed_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Packed(Starlette())
+    monkeypatch.setattr(packing, "KEPT_BYTES_MAX", 5 * PACKED_BYTES_MIN)
+    monkeypatch.setattr(packing, "KEPT_MAX", 4)
+
+    async def pack(*bodies: bytes) -> None:
+        for body in bodies:
+            assert gzip.decompress(await made._pack(body)) == body
+
+    asyncio.run(pack(*(b"%d" % n * PACKED_BYTES_MIN for n in range(9))))
+    assert [body[:1] for body in made._kept] == [b"5", b"6", b"7", b"8"]
+    asyncio.run(pack(b"x" * 2 * PACKED_BYTES_MIN))
+    assert [body[:1] for body in made._kept] == [b"6", b"7", b"8", b"x"]
+    assert made._kept_bytes == sum(map(len, made._kept))
+    asyncio.run(pack(b"y" * 6 * PACKED_BYTES_MIN))
+    assert not made._kept and made._kept_bytes == 0

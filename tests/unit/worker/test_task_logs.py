@@ -12,8 +12,9 @@ from raftwork.messages import PushedTask, Spec, decode_failure, encode_spec
 from raftwork.wire import pack
 from raftwork.worker import context
 from raftwork.worker.context import carry_into_threads
+from raftwork.worker.last_lines import LOG_BYTES_MAX, LastLines
 from raftwork.worker.runner import Runner
-from raftwork.worker.task_logs import LOG_BYTES_MAX, LastLines, keep_last_lines
+from raftwork.worker.task_logs import keep_last_lines
 
 log = logging.getLogger("shop")
 

@@ -20,6 +20,7 @@ from raftwork.broker.machine.commands import (
     Grew,
     HoldBack,
     Lose,
+    LoseSaying,
     Postpone,
     Release,
 )
@@ -46,6 +47,7 @@ from raftwork.messages import (
     State,
     TimeLimitPassed,
     WorkerLost,
+    WorkerLostSaying,
     decode_failure_strictly,
     encode_failure,
     failure_head,
@@ -177,8 +179,16 @@ def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
     _requeue(ledger, runs, effects)
 
 
-def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
-    """The worker vanished. The tasks that it had not started are released."""
+def lose_saying(ledger: Ledger, command: LoseSaying, effects: list[Effect]) -> None:
+    """A process died under a task, and left what the task had logged."""
+    lose(ledger, Lose([(command.token, True)], command.by), effects, command.log)
+
+
+def lose(ledger: Ledger, command: Lose, effects: list[Effect], log: str = "") -> None:
+    """The worker vanished. The tasks that it had not started are released.
+
+    `log` is what the task that is lost has logged last, as far as that is known.
+    """
     verdicts: list[Verdict] = []
     again: list[Running] = []
     charged: list[Running] = []
@@ -193,7 +203,9 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
             charged.append(run)
         if started and _too_many(ledger, run):
             once = spec_of(run.spec).at_most_once
-            verdicts.append((run, _stored(ledger, WorkerLost(run.losses, command.by, once))))
+            ending = WorkerLost(run.losses, command.by, once)
+            told = WorkerLostSaying(*ending, log) if log else ending
+            verdicts.append((run, _stored(ledger, told)))
         else:
             again.append(run)
             if run.flags:
@@ -224,7 +236,7 @@ def _too_many(ledger: Ledger, run: Running) -> bool:
     return spec.at_most_once or run.losses >= min(spec.max_losses, ledger.settings.max_losses)
 
 
-def _stored(ledger: Ledger, ending: TimeLimitPassed | WorkerLost) -> bytes:
+def _stored(ledger: Ledger, ending: TimeLimitPassed | WorkerLost | WorkerLostSaying) -> bytes:
     """At level 0 in words, as 0.1.0 stored it."""
     return encode_failure(ending if ledger.level else ending.in_words())
 

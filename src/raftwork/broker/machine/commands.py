@@ -29,6 +29,7 @@ __all__ = [
     "Grew",
     "HoldBack",
     "Lose",
+    "LoseSaying",
     "Postpone",
     "Release",
     "Tick",
@@ -94,6 +95,15 @@ class Lose(NamedTuple):
 @command(8)
 class Tick(NamedTuple):
     """Nothing but the batch's time: due retries wake, old results are evicted."""
+
+
+@command(142, since=2)
+class LoseSaying(NamedTuple):
+    """One token whose process died under it, with the last lines that its code logged."""
+
+    token: int
+    by: Loss
+    log: str
 
 
 @command(124, since=2)

@@ -24,6 +24,7 @@ from raftwork.broker.machine.commands import (
     Grew,
     HoldBack,
     Lose,
+    LoseSaying,
     Postpone,
     Release,
     Tick,
@@ -65,6 +66,7 @@ _APPLY = {
         transition(Postpone, attempts.postpone),
         transition(Release, attempts.release),
         transition(Lose, attempts.lose),
+        transition(LoseSaying, attempts.lose_saying),
         transition(Tick, _nothing),
         *(each for feature in FEATURES for each in feature.transitions),
     )

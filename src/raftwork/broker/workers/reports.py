@@ -19,12 +19,13 @@ from raftwork.broker.machine.commands import (
     Grew,
     HoldBack,
     Lose,
+    LoseSaying,
     Postpone,
     Release,
 )
 from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.retry_backoff import retry_at
-from raftwork.broker.workers.validation import failure_of, growth_of
+from raftwork.broker.workers.validation import failure_of, growth_of, log_of
 from raftwork.errors import PayloadTooLarge, ProtocolError
 from raftwork.features.history import NameWorker, Ran
 from raftwork.features.task_batch import LEVEL_OPTIONS
@@ -241,7 +242,10 @@ class Reports:
             by = outcome.loss._replace(worker=worker.name)
             self._events.attempt_lost(worker, outcome.token)
             self._attribution.lost(worker, outcome.token, now)
-            self.lose([(outcome.token, True)], by)
+            if log := log_of(outcome, self._machine.level):
+                self._commands.append(LoseSaying(outcome.token, by, log))
+            else:
+                self.lose([(outcome.token, True)], by)
         elif outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
             self._finished.append((outcome.token, outcome.data))
             worker.breaker.succeeded()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge
 from raftwork.features.growth import check_grown
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from raftwork.messages import Outcome, WorkerHello
 
 
+#: Bytes of what a lost task logged last.
+LOST_LOG_MAX: Final = 16 * 1024
 #: Characters of what is said of bytes that cannot be read.
 _WHY_MAX = 200
 
@@ -92,6 +94,20 @@ def failure_of(outcome: Outcome, level: int) -> Ended:
         return Ended(encode_failure(found), *_asked(outcome.data))
     except BadMessage as error:
         return Ended(encode_failure(OutcomeMalformed(str(error)[:_WHY_MAX])))
+
+
+def log_of(outcome: Outcome, level: int) -> str:
+    """The last lines that a lost task logged; nothing where the log cannot have any, or too many.
+
+    Sealed they are a third longer, and more.
+    """
+    if level < LEVEL_OPTIONS or len(outcome.data) > PAYLOAD_MAX:
+        return ""
+    try:
+        log = decode_failure(outcome.data).log
+    except BadMessage:
+        return ""
+    return log if len(log.encode()) <= LOST_LOG_MAX else ""
 
 
 def _asked(data: bytes) -> tuple[int | None, bool, str | None]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from raftwork.client.run_info import progress
 from raftwork.errors import RaftworkError
+from raftwork.features.running import ListRunning, RunningTold
 from raftwork.web.api.looking import alarms, leads_since
 from raftwork.web.api.sight import Sight
 from raftwork.web.watch import EVERY_S, Seen
@@ -139,10 +141,12 @@ class Asking:
         """Ask once for what runs."""
         try:
             found = self._app.runs(state="running", limit=RUNNING_MAX, budget=_BUDGET_S)
+            told = self._app.call(ListRunning(0, RUNNING_MAX), RunningTold).result()
         except Exception as error:  # noqa: BLE001 - without this thread nothing would seem to run
             self._running = Running(self._running.tasks, _why(error))
         else:
-            self._running = Running(found)
+            said = {each.id: progress(each.progress) for each in told.tasks if each.progress}
+            self._running = Running([replace(run, progress=said.get(run.id)) for run in found])
 
     def _carry_out(self) -> None:
         while True:

@@ -64,16 +64,23 @@ def elapsed_s(task: RunInfo) -> float | None:
     return None if run is None else run.total_seconds()
 
 
+def progress(task: RunInfo) -> str:
+    """How far it is by its own word; nothing if it has not said so."""
+    said = task.progress
+    return "" if said is None else f"{said.fraction:4.0%} {said.text}".rstrip()
+
+
 RUNNING: Final[Listing[RunInfo]] = Listing(
     "Running",
     (
         text("task", lambda t: t.name),
         number("elapsed", elapsed_s, 1, clock),
         text("worker", lambda t: t.attempts[-1].worker if t.attempts else None, 2),
+        text("progress", progress, 4),
         text("id", lambda t: t.id, 3),
-        number("attempt", lambda t: t.hand_outs, 4),
-        text("queue", lambda t: t.queue, 5),
-        text("why", lambda t: "; ".join(reason.text for reason in t.waits), 6),  # asked to end
+        number("attempt", lambda t: t.hand_outs, 5),
+        text("queue", lambda t: t.queue, 6),
+        text("why", lambda t: "; ".join(reason.text for reason in t.waits), 7),  # asked to end
     ),
     lambda t: t.id,
     Order(1, descending=True),

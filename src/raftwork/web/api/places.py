@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from raftwork.client.documents import limit_document
+from raftwork.client.limits import limit_of
 from raftwork.errors import UnknownWorker
+from raftwork.features.limits import AskLimits, LimitsTold
 from raftwork.features.placement import AskPlacement, PlacementTold
 from raftwork.messages import QueueStatus
 from raftwork.web.api.looking import queue_row, stamp, worker_row
@@ -44,7 +47,14 @@ def queue(sight: Sight, asked: Asked) -> object:
         "queue": queue_row(sight, known.get(name) or QueueStatus(name, 0, 0, 0, 0, 0)),
         "rates": rates._asdict(),
         "placement": _placement(sight, name),
+        "limits": _limits(sight, name),
     }
+
+
+def _limits(sight: Sight, queue: str) -> list[dict[str, object]]:
+    """Those that its unfinished tasks count for, with how many of it run by them."""
+    told = sight.app.call(AskLimits(0, queue=queue), LimitsTold).result()
+    return [limit_document(limit_of(each)) | {"here": each.here} for each in told.limits]
 
 
 def _placement(sight: Sight, queue: str) -> dict[str, object]:

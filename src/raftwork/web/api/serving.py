@@ -112,6 +112,11 @@ class Api:
             return self.streams.open(subscription, partial(self._still, endpoint, request))
         if endpoint.changes:
             return await run_in_threadpool(self._act, endpoint, asked)
+        if (
+            endpoint.shared_s
+            and (ready := self._shared.ready(_shared_key(endpoint, asked))) is not None
+        ):
+            return _json(ready)  # without a thread, which costs as much as all the rest
         return await run_in_threadpool(self._look, endpoint, asked)
 
     def _still(self, endpoint: Endpoint, request: Request) -> bool:
@@ -128,8 +133,7 @@ class Api:
 
         if not endpoint.shared_s:
             return _json(make())
-        key = f"{endpoint.path} {asked.key}"
-        return _json(self._shared.answer(key, make, endpoint.shared_s))
+        return _json(self._shared.answer(_shared_key(endpoint, asked), make, endpoint.shared_s))
 
     def _act(self, endpoint: Endpoint, asked: Asked) -> Response:
         failed: Exception | None = None
@@ -177,6 +181,11 @@ class Api:
         path = self._rules.root_path or "/"
         response.delete_cookie(COOKIE, path, httponly=True, samesite="strict")
         return response
+
+
+def _shared_key(endpoint: Endpoint, asked: Asked) -> str:
+    """What is answered alike to all who ask it."""
+    return f"{endpoint.path} {asked.key}"
 
 
 def _guarded(

@@ -59,6 +59,13 @@ class Shared:
                 raise kept.error
             return kept.value
 
+    def ready(self, key: str) -> object:
+        """What `answer` would return at once; None if it has to be made, or waited for."""
+        kept = self._kept.get(key)
+        if kept is None or kept.error is not None or self._clock() >= kept.until:
+            return None
+        return kept.value
+
     def _make_room(self, key: str, made: _Kept) -> None:
         with self._lock:
             if made.size > KEPT_BYTES_MAX and self._kept.get(key) is made:

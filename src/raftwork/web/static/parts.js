@@ -3,7 +3,7 @@
 
 import { html, svg, nothing } from "./vendor/lit-html-3.3.3/lit-html.js";
 import { repeat } from "./vendor/lit-html-3.3.3/directives/repeat.js";
-import { ago, instant, percent } from "./format.js";
+import { ago, count, instant, percent } from "./format.js";
 
 export { html, svg, nothing, repeat };
 
@@ -57,6 +57,13 @@ export function share(part, whole, text) {
   return html`<span class="share"><svg viewBox="0 0 60 6" preserveAspectRatio="none"
     aria-hidden="true"><rect class="rest" width="60" height="6" rx="1"/><rect class="part"
     width=${60 * full} height="6" rx="1"/></svg><span>${text ?? percent(full)}</span></span>`;
+}
+
+// How far a limit is used.
+export function used(one) {
+  if (one.concurrency === null) return html`<span class="quiet">any number</span>`;
+  if (one.per) return `${count(one.concurrency)} each`;
+  return share(one.running, one.concurrency, `${count(one.running)} of ${count(one.concurrency)}`);
 }
 
 // columns: { name, cell(row), num, wide, rest, quiet }. The wide one names the row, what is in the

@@ -46,11 +46,23 @@ _WAIT_MS: Final = 5_000
 log = logging.getLogger("raftwork.web")
 
 
-class _Kept(NamedTuple):
-    at: Cursor
-    told: ToldEvent | None  # None is a gap
-    skipped: int  # alike ones before it
-    text: str  # its document
+class _Kept:
+    """An event, or a gap."""
+
+    __slots__ = ("_text", "at", "skipped", "told")
+
+    def __init__(self, at: Cursor, told: ToldEvent | None, skipped: int) -> None:
+        self.at = at
+        self.told = told  # None is a gap
+        self.skipped = skipped  # alike ones before it
+        self._text = ""
+
+    @property
+    def text(self) -> str:
+        """Its document: made for the first who is sent it, as of many events nobody is sent any."""
+        if not self._text and self.told is not None:
+            self._text = text_of(self.told)
+        return self._text
 
 
 class Batch(NamedTuple):
@@ -127,8 +139,9 @@ class Feed:
             at = self._at
         skipped = sum(kept.skipped for kept in new if kept.told and wanted.passes(kept.told))
         gap = any(kept.told is None for kept in new)
-        told = [kept.text for kept in new if kept.told and passes(wanted, kept.told)]
-        return Batch(told[-limit:], at, skipped + max(0, len(told) - limit), gap)
+        told = [kept for kept in new if kept.told and passes(wanted, kept.told)]
+        texts = [kept.text for kept in told[-limit:]]
+        return Batch(texts, at, skipped + max(0, len(told) - limit), gap)
 
     def _behind_cursor(self, after: Cursor) -> list[_Kept]:
         many = 0
@@ -208,9 +221,9 @@ class Feed:
         if before is None:
             self._floor = before = at
         elif jumped or page.gap:
-            yield _Kept(at, None, 0, "")
+            yield _Kept(at, None, 0)
         for told in page.events:
             same = before[:2] == (told.epoch, told.seq)
             alike = told.n - 1 - (before.n if same else 0)
             before = told.cursor
-            yield _Kept(before, told, alike, text_of(told))
+            yield _Kept(before, told, alike)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from raftwork.features.checkpoints import Verdict
-from raftwork.messages import Hopeless, PushedTask, Wait
+from raftwork.messages import Hopeless, Outcome, PushedTask, Wait
 from raftwork.worker.runner import Ended
 from raftwork.worker.task_lines import NewLines, Read
 from raftwork.worker.task_notes import Asked, Said
@@ -41,6 +41,10 @@ class TaskNotes(Protocol):
 
     def lines(self, token: int, read: Read) -> NewLines | None:
         """See LogSource."""
+        ...
+
+    def with_last_lines(self, outcome: Outcome) -> Outcome:
+        """A failure that the worker itself made, as the code ran too long, with what it logged."""
         ...
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from raftwork.errors import BadMessage
 from raftwork.logs import UNFOLDED
 from raftwork.messages import Failure, RetryAsked, decode_ending, decode_spec, encode_failure
+from raftwork.worker.last_lines import LOG_BYTES_MAX, stamped
 from raftwork.worker.pool.output_pipes import OutputPipes
 from raftwork.worker.task_lines import KeptLines, line_of
-from raftwork.worker.task_logs import LOG_BYTES_MAX, stamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,10 +53,8 @@ class OutputCapture:
             return outcome
         began = time.time() - time.monotonic()
         printed = [
-            stamped(
-                f"INFO {log.name}: {line.data.decode('utf-8', 'replace')}", began + line.at / 1e3
-            )
-            for line in kept.since(0)[1]
+            stamped(line.data.decode("utf-8", "replace"), began + line.at / 1e3)
+            for line in self.records(outcome.token)
         ]
         both = ending._replace(log=merged(ending.log, printed))
         return outcome._replace(data=encode_failure(both))
@@ -85,6 +83,13 @@ class OutputCapture:
             "token": task.token,
             "worker": self._worker,
         }
+
+    def records(self, token: int) -> list[Line]:
+        """What a task printed that is kept, as what it logged."""
+        kept = self._kept.get(token)
+        head = f"INFO {log.name}: ".encode()
+        lines = () if kept is None else kept.since(0)[1]
+        return [line._replace(data=head + line.data) for line in lines]
 
     def lines(self, token: int, after: int) -> tuple[int, Sequence[Line]]:
         """See KeptLines; also of a task that has just ended."""

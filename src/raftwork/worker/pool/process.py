@@ -439,6 +439,7 @@ class ProcessPool:
         for task in list(child.handed.values()):
             if entry is not None and entry.token == task.token:
                 loss = lost(task.token, died.loss or Loss())
+                loss = self.notes.with_last_lines(loss, printed=False)  # that follows
                 self._end(died.slot, child, loss, now - entry.since)
                 child.restart_at = now
             else:

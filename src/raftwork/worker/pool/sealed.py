@@ -18,7 +18,7 @@ from raftwork.messages import (
 )
 from raftwork.messages.failures import Grown, is_growth
 from raftwork.messages.flow_values import as_shard, taken_from_shard
-from raftwork.sealed_failures import seal_failure
+from raftwork.sealed_failures import seal_failure, seal_log
 from raftwork.sealed_flows import open_value, seal_graph
 from raftwork.sealing import (
     ARGUMENTS,
@@ -75,6 +75,13 @@ class _Notes(NamedTuple):
         bound = Bound(LOG, held.id)
         sealed = [Line(each.at, self.codec.seal(each.data, bound), True) for each in found.lines]
         return found._replace(lines=sealed)
+
+    def with_last_lines(self, outcome: Outcome) -> Outcome:
+        """See TaskNotes."""
+        held, told = self.held.get(outcome.token), self.within.with_last_lines(outcome)
+        if held is None:
+            return outcome
+        return told._replace(data=seal_log(self.codec, told.data, held.id, held.marks or ()))
 
     def answer(self, token: int, number: int, verdict: Verdict) -> None:
         """See TaskNotes."""
@@ -156,7 +163,8 @@ class SealedPool:
             return outcome._replace(data=self._result(outcome.data, held))
         if is_growth(outcome.data):
             return self._grown(outcome, held)
-        data = seal_failure(self._codec, outcome.data, held.id, held.marks or ())
+        seal = seal_failure if outcome.loss is None else seal_log  # how it was lost is a fact
+        data = seal(self._codec, outcome.data, held.id, held.marks or ())
         return outcome._replace(data=data)
 
     def _result(self, data: bytes, held: _Held) -> bytes:

@@ -15,7 +15,9 @@ from typing import Final
 
 from raftwork.features.checkpoints import Verdict
 from raftwork.features.progress import TEXT_BYTES_MAX
+from raftwork.messages import Outcome
 from raftwork.wire import pack
+from raftwork.worker.last_lines import with_last_lines
 from raftwork.worker.pool.captured_output import OutputCapture
 from raftwork.worker.pool.channel import send
 from raftwork.worker.pool.shared_lines import ChildLines, SharedLines
@@ -116,6 +118,16 @@ class SharedNotes:
             lines = sorted([*lines, *printed], key=_at)
             lost = lost or printed_to - len(printed) > before
         return NewLines((at, printed_to), lines, lost)
+
+    def with_last_lines(self, outcome: Outcome, *, printed: bool = True) -> Outcome:
+        """See TaskNotes; with `printed`, also with what it printed, if that is captured."""
+        token, lines = outcome.token, list[Line]()
+        slot = self._logs.slot_of(token)
+        if slot is not None:
+            lines += self._logs.read(slot, token, 0)[1]
+        if printed and self.printed is not None:
+            lines = sorted([*lines, *self.printed.records(token)], key=_at)
+        return with_last_lines(outcome, lines)
 
     def of_child(self, slot: int, end: socket.socket) -> "ChildNotes":
         """For the child of this slot, with its end of the channel."""

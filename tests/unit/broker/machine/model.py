@@ -12,6 +12,7 @@ from raftwork.broker.machine.commands import (
     Fail,
     Finish,
     Lose,
+    LoseSaying,
     Release,
     Tick,
 )
@@ -39,6 +40,7 @@ from raftwork.messages import (
     State,
     TimeLimitPassed,
     WorkerLost,
+    WorkerLostSaying,
     decode_spec,
     encode_failure,
 )
@@ -172,6 +174,8 @@ class Model:
                 self._lose([(token, False) for token in tokens])
             case Lose(losses, by):
                 self._lose(losses, by)
+            case LoseSaying(token, by, log):
+                self._lose([(token, True)], by, log)
             case Tick():
                 pass
             case _:
@@ -281,7 +285,12 @@ class Model:
         else:
             self._again(task, retry_at)
 
-    def _lose(self, losses: list[tuple[int, bool]], by: Loss = Loss()) -> None:  # noqa: B008
+    def _lose(
+        self,
+        losses: list[tuple[int, bool]],
+        by: Loss = Loss(),  # noqa: B008
+        log: str = "",
+    ) -> None:
         ended = [(self._end(token), started) for token, started in losses]
         again = []
         for task, started in ended:
@@ -291,16 +300,18 @@ class Model:
                 task.losses += 1
                 task.lost.append(by._replace(time=self.time))
             if started and task.options.at_most_once:
-                self._lost(task, by, once=True)
+                self._lost(task, by, log, once=True)
             elif started and task.losses >= min(task.options.max_losses, self.cluster.max_losses):
-                self._lost(task, by, once=False)
+                self._lost(task, by, log, once=False)
             else:
                 again.append(task)
         for task in again:
             self._again(task, self.time)
 
-    def _lost(self, task: Task, by: Loss, *, once: bool) -> None:
-        self._settle(task, State.LOST, encode_failure(WorkerLost(task.losses, by, once)))
+    def _lost(self, task: Task, by: Loss, log: str, *, once: bool) -> None:
+        told = WorkerLost(task.losses, by, once)
+        ending = WorkerLostSaying(*told, log) if log else told
+        self._settle(task, State.LOST, encode_failure(ending))
 
     # ---- the dead -------------------------------------------------------------------------------
 

@@ -5,7 +5,15 @@ from collections.abc import Callable
 import pytest
 
 from raftwork.broker.machine import ClusterSettings
-from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Postpone, Release
+from raftwork.broker.machine.commands import (
+    Assign,
+    Fail,
+    Finish,
+    Lose,
+    LoseSaying,
+    Postpone,
+    Release,
+)
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
@@ -240,6 +248,18 @@ def test_losses_are_counted_apart_from_failures_and_limited() -> None:
         "lost 3 times while it ran, the last time: w1 lost the process to signal 9"
     )
     assert driver.counts() == (0, 0, 0, 0, 1)
+
+
+def test_what_a_task_logged_before_its_process_died_stands_in_its_outcome() -> None:
+    driver = Driver(ClusterSettings(max_losses=2))
+    token = driver.start("a")
+    by = Loss("w1", signal=9)
+    driver.effects(LoseSaying(token, by, "of the first attempt"))
+    (token,) = driver.assign(1)
+    driver.effects(LoseSaying(token, by, "of the last"))
+    failure = decode_failure(driver.result("a").data)
+    assert (failure.type, failure.log) == ("WorkerLost", "of the last")
+    assert failure.message.startswith("lost 2 times")
 
 
 def test_no_task_may_lose_more_workers_than_the_cluster_grants() -> None:

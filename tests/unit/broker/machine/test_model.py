@@ -15,6 +15,7 @@ from raftwork.broker.machine.commands import (
     Fail,
     Finish,
     Lose,
+    LoseSaying,
     Release,
     Tick,
     encode_batch,
@@ -26,6 +27,7 @@ from raftwork.features.effects import Rejected
 from raftwork.features.enqueue import Admit
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
+from raftwork.messages import Loss
 from tests.unit.broker.machine.driver import FAILURE, START, Driver, change_of, spec_of, tasks_of
 from tests.unit.broker.machine.model import Model, Place
 
@@ -98,6 +100,11 @@ recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
         lambda picks, started: lambda model: Lose([(token_at(model, i), started) for i in picks]),
         picks,
         st.booleans(),
+    ),
+    st.builds(
+        lambda i, log: lambda model: LoseSaying(token_at(model, i), Loss("w", signal=9), log),
+        small,
+        st.sampled_from(["", "its last lines"]),
     ),
     st.builds(
         lambda queue, balancer, length, size: (

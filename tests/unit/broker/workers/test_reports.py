@@ -13,12 +13,14 @@ from raftwork.broker.machine.commands import (
     Finish,
     Grew,
     HoldBack,
+    Lose,
+    LoseSaying,
     Postpone,
     Release,
 )
 from raftwork.broker.workers.reports import EXPIRY_GRACE_MS, FINISH_BYTES
 from raftwork.broker.workers.retry_backoff import retry_at
-from raftwork.broker.workers.validation import failure_of, growth_of
+from raftwork.broker.workers.validation import LOST_LOG_MAX, failure_of, growth_of, log_of
 from raftwork.features.flow_graph import Graph, Node, encode_graph
 from raftwork.features.limit_settings import changes
 from raftwork.features.limits import ConfigureLimit
@@ -30,6 +32,7 @@ from raftwork.messages import (
     Held,
     Holding,
     LimitReached,
+    Loss,
     Outcome,
     Report,
     ResumeAsked,
@@ -357,3 +360,34 @@ def test_below_level_two_the_attempt_fails_and_says_what_to_do() -> None:
     words = decode_failure(failure_of(outcome, 1).failure)
     assert words.type == "Unsupported"
     assert "raftwork upgrade finish" in words.message
+
+
+@pytest.mark.parametrize(
+    ("level", "log", "kept"),
+    [
+        *((2, "its last lines", True), (2, "", False), (1, "its last lines", False)),
+        *((2, "ö" * (LOST_LOG_MAX // 2), True), (2, "ö" * LOST_LOG_MAX, False)),
+    ],
+)
+def test_what_a_lost_task_logged_goes_with_its_loss_where_the_log_may_have_it(
+    level: int, log: str, kept: bool
+) -> None:
+    data = encode_failure(Failure("ProcessDied", "killed", "", log))
+    assert log_of(Outcome(1, False, data, loss=Loss(signal=9)), level) == (log if kept else "")
+
+
+def test_a_loss_without_a_proper_failure_is_one_all_the_same() -> None:
+    assert log_of(Outcome(1, False, b"garbage", loss=Loss()), 2) == ""
+
+
+def test_a_loss_is_proposed_with_the_last_lines_and_without_where_there_are_none(
+    harness: RegistryHarness,
+) -> None:
+    tokens = harness.give(2)
+    by = Loss("w", signal=9)
+    said = encode_failure(Failure("ProcessDied", "killed", "", "last"))
+    silent = encode_failure(Failure("ProcessDied", "killed", ""))
+    outcomes = [Outcome(t, False, d, loss=by) for t, d in zip(tokens, (said, silent), strict=True)]
+    harness.report(*outcomes)
+    proposed = [c for c in harness.commit() if isinstance(c, Lose | LoseSaying)]
+    assert proposed == [LoseSaying(tokens[0], by, "last"), Lose([(tokens[1], True)], by)]

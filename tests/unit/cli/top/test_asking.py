@@ -1,14 +1,19 @@
 """What `raftwork top` is made of: asked without being waited for, and told what is wrong."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from raftwork import App
 from raftwork.cli.top.asking import Answer, Asking
 from raftwork.cli.top.changes import Cancel, Drain, Pause, Resume
+from raftwork.cli.top.listings import progress
 from raftwork.errors import PermissionDenied
+from raftwork.features.progress import Said
+from raftwork.features.running import RunningTask, RunningTold
 from raftwork.testing.virtual_app import VirtualApp, installed
+from tests.unit.cli.top.seen import task
 from tests.unit.web.seen import watch
 
 app = App(brokers="127.0.0.1:1")
@@ -70,3 +75,21 @@ def test_what_ran_last_stays_when_it_cannot_be_asked_for(
     monkeypatch.setattr(app, "runs", denied)
     asking.ask_running()
     assert asking.look().running == (first.running.tasks, "the key x may not look")
+
+
+def test_what_runs_comes_with_how_far_it_is_by_its_own_word(
+    world: VirtualApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = Said(0.625, "copying", 1_800_000_000_000)
+    told = [_running("id-1", said), _running("id-2", None), _running("gone", said)]
+    answer = SimpleNamespace(result=lambda: RunningTold(1, told, 3, 0, 0))
+    monkeypatch.setattr(app, "runs", lambda **_: [task("id-1"), task("id-2"), task("id-3")])
+    monkeypatch.setattr(app, "call", lambda *_: answer)
+    asking = Asking(watch(), app)
+    asking.ask_running()
+    shown = [progress(each) for each in asking.look().running.tasks]
+    assert shown == [" 62% copying", "", ""]
+
+
+def _running(id_: str, said: Said | None) -> RunningTask:
+    return RunningTask(id_, "reports.build", "default", "w1", 1, 65_000, False, False, said)

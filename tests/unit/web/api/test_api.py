@@ -257,6 +257,41 @@ def test_a_worker_and_a_queue_have_pages_with_who_is_next(
     assert (told["queue"]["queued"], told["queue"]["slots"]) == (4, 4)
     assert told["rates"] == {"entered": 0.0, "ended": 0.0, "failed": 0.0}
     assert told["placement"]["balancer"] == "round_robin"
+    assert told["limits"] == []
+
+
+def test_a_queue_has_the_limits_that_its_tasks_count_for(
+    world: VirtualApp, local: TestClient
+) -> None:
+    for name in ("stripe", "mail", "unused"):
+        app.limits.set(name, concurrency=2)
+    add.options(limits=("stripe", "mail"), queue="a").enqueue_many([(1, 1), (2, 2)])
+    add.options(limits=("mail",), queue="b").enqueue(3, 3)
+    told = got(local.get("/api/v1/queue?name=a"))["limits"]
+    assert [(each["name"], each["concurrency"], each["here"]) for each in told] == [
+        *(("mail", 2, 0), ("stripe", 2, 0))
+    ]
+    assert [each["name"] for each in got(local.get("/api/v1/queue?name=b"))["limits"]] == ["mail"]
+    assert got(local.get("/api/v1/queue?name=none"))["limits"] == []
+    world.run_until_idle()
+    fresh = client()  # nothing of what was answered before
+    assert got(fresh.get("/api/v1/queue?name=a"))["limits"] == [], "they have ended"
+
+
+def test_what_is_known_is_answered_without_a_thread(
+    local: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[object] = []
+    in_thread = serving.run_in_threadpool
+
+    async def counted(work: Any, *args: Any) -> Any:
+        threads.append(work)
+        return await in_thread(work, *args)
+
+    monkeypatch.setattr(serving, "run_in_threadpool", counted)
+    answers = [got(local.get("/api/v1/queues")) for _ in range(10)]
+    assert answers == [answers[0]] * 10
+    assert len(threads) == 1
 
 
 def test_a_queues_settings_are_changed_and_cleared(world: VirtualApp, local: TestClient) -> None:

@@ -81,3 +81,23 @@ def test_answers_are_kept_up_to_so_many_bytes_together(monkeypatch: pytest.Monke
         assert shared.answer(name, lambda: bytes(size), 1.0) == bytes(size)  # noqa: B023 - at once
         assert sum(kept.size for kept in shared._kept.values()) <= 100
     assert list(shared._kept) == ["b", "c"], "the oldest goes; one that is too large by itself, too"
+
+
+def test_what_is_ready_is_had_without_a_wait_and_nothing_else_is() -> None:
+    clock = Clock()
+    shared = Shared(clock)
+    assert shared.ready("k") is None
+    shared.answer("k", lambda: b"made", 1.0)
+    assert shared.ready("k") == b"made"
+    clock.now += 1.0
+    assert shared.ready("k") is None, "it is too old"
+    with pytest.raises(ValueError, match="no"):
+        shared.answer("k", _fails, 1.0)
+    assert shared.ready("k") is None, "an error is raised where it is asked for"
+    shared.answer("other", lambda: b"made", 1.0)
+    shared.forget()
+    assert shared.ready("other") is None
+
+
+def _fails() -> object:
+    raise ValueError("no")

@@ -8,7 +8,7 @@ import pytest
 
 from raftwork.client.caller import Caller
 from raftwork.errors import AppClosed, PermissionDenied, Unavailable
-from raftwork.features.event_feed import Begin, Cursor, Wanted
+from raftwork.features.event_feed import Begin, Cursor, ToldEvent, Wanted
 from raftwork.features.event_journal import EventKind
 from raftwork.web.stream import feed as feeds
 from raftwork.web.stream.feed import EVERY_S, PAGE, Feed
@@ -69,6 +69,24 @@ def test_of_more_than_a_viewer_is_told_at_once_it_has_the_newest(feed: Driven) -
     batch = feed.read(Cursor(1, 10, 2), ALL, 2)
     assert [json.loads(text)["id"] for text in batch.events] == ["t11.6", "t11.7"]
     assert (batch.skipped, batch.at) == (5, Cursor(1, 11, 7))
+
+
+def test_a_document_is_made_for_who_is_sent_it_and_once(
+    feed: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most pages want to know only that something happened."""
+    made: list[str] = []
+
+    def text_of(event: ToldEvent) -> str:
+        made.append(event.id)
+        return json.dumps({"id": event.id})
+
+    monkeypatch.setattr(feeds, "text_of", text_of)
+    feed.hear(page(*[told(11, n) for n in range(1, 8)]))
+    assert made == []
+    for _ in range(2):
+        assert ids(feed, Cursor(1, 10, 2), limit=2) == ["t11.6", "t11.7"]
+    assert made == ["t11.6", "t11.7"]
 
 
 def test_a_gap_is_told_to_everybody_behind_whom_it_is(feed: Driven) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from raftwork import logs
+from raftwork.worker.last_lines import LOG_BYTES_MAX
 from raftwork.worker.pool.captured_output import merged
 from raftwork.worker.pool.output_pipes import LINE_BYTES_MAX, PrintedLines
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.task_lines import BEGINNING
-from raftwork.worker.task_logs import LOG_BYTES_MAX, keep_last_lines
+from raftwork.worker.task_logs import keep_last_lines
 from tests.unit.worker.pool.drive import collect, failure, job, until, until_running, value
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")

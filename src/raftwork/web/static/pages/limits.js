@@ -1,5 +1,5 @@
 import { count } from "../format.js";
-import { button, html, nothing, share, state, table, waiting, when } from "../parts.js";
+import { button, html, nothing, state, table, used, waiting, when } from "../parts.js";
 
 export const limits = {
   title: "Limits",
@@ -13,9 +13,7 @@ export const limits = {
       columns: [
         { name: "Limit", wide: true, cell: (one) => html`<b>${one.name}</b>${one.paused ? html` ${state("paused")}` : nothing}
           ${one.paused_until ? html` <span class="quiet">ends ${when(one.paused_until)}</span>` : nothing}` },
-        { name: "At once", cell: (one) => (one.concurrency === null
-          ? html`<span class="quiet">any number</span>`
-          : one.per ? `${count(one.concurrency)} each` : share(one.running, one.concurrency, `${count(one.running)} of ${count(one.concurrency)}`)) },
+        { name: "At once", cell: used },
         { name: "Running", num: true, cell: (one) => count(one.running) },
         { name: "Rate", cell: (one) => one.rate || html`<span class="quiet">–</span>` },
         { name: "Burst", num: true, cell: (one) => count(one.burst) },

@@ -1,6 +1,6 @@
 import { query } from "../api.js";
 import { bytes, count, rate } from "../format.js";
-import { button, facts, figure, html, inQueue, nothing, state, to, waiting, when } from "../parts.js";
+import { button, facts, figure, html, inQueue, nothing, state, table, to, used, waiting, when } from "../parts.js";
 import { placement } from "../placement.js";
 import { actions } from "./queues.js";
 
@@ -10,7 +10,7 @@ export const queue = {
   heading: ({ name }) => `Queue ${name}`,
   needs: ({ name = "" }) => ({ queue: { path: query("queue", { name }), every: 1_500 } }),
   view({ live, said, may, change, draw }) {
-    return html`<h1 tabindex="-1">Queue ${said.name}</h1>${waiting(live.get("queue"), ({ queue: own, rates, placement: told, stale }) => html`
+    return html`<h1 tabindex="-1">Queue ${said.name}</h1>${waiting(live.get("queue"), ({ queue: own, rates, placement: told, limits, stale }) => html`
       ${stale ? html`<p class="problem">There is no leader: these are the counters of the most advanced broker.</p>` : nothing}
       ${own.paused ? html`<p>${state("paused")} ${own.paused_until ? html`<span class="quiet">ends ${when(own.paused_until)}</span>` : html`<span class="quiet">until it is resumed</span>`}</p>` : nothing}
       <dl class="figures">
@@ -26,6 +26,7 @@ export const queue = {
       <section><h2>Settings</h2>${settings(own)}
         ${may("admin") ? html`<p class="actions">${button(editing === own.name ? "Leave as it is" : "Change them", () => { editing = editing === own.name ? null : own.name; draw(); })}</p>` : nothing}
         ${editing === own.name ? form(own, change, draw) : nothing}</section>
+      <section><h2>Limits</h2>${applying(own, limits)}</section>
       <section><h2>Workers</h2>${placement(told)}</section>`)}`;
   },
 };
@@ -38,6 +39,26 @@ function settings(own) {
   const set = Object.entries(own).filter(([name, value]) => !COUNTED.has(name) && value !== null && value !== "");
   if (!set.length) return html`<p class="quiet">Nothing is set: any number of tasks, at any rate, by the cluster's balancer. <code>raftwork queue set</code> changes that.</p>`;
   return facts(set.map(([name, value]) => [name.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : String(value)]));
+}
+
+// The queue's own, and those that its unfinished tasks name or that are of their kind.
+function applying(own, limits) {
+  const itself = own.concurrency || own.rate
+    ? [{ name: "this queue", own: true, concurrency: own.concurrency ?? null, rate: own.rate, running: own.running, here: own.running }]
+    : [];
+  return table({
+    caption: "Limits of its tasks",
+    rows: [...itself, ...limits],
+    key: (one) => (one.own ? "" : one.name),
+    empty: "No limit holds back what is in it.",
+    columns: [
+      { name: "Limit", wide: true, cell: (one) => html`${one.own ? one.name : html`<a href=${to("limits")}>${one.name}</a>`}${one.paused ? html` ${state("paused")}` : nothing}` },
+      { name: "In use", cell: (one) => used(one) },
+      { name: "Of this queue", num: true, cell: (one) => count(one.here) },
+      { name: "Rate", cell: (one) => one.rate || html`<span class="quiet">–</span>` },
+      { name: "Counts by", cell: (one) => (one.per ? `${one.per}, ${count(one.in_use)} in use` : html`<span class="quiet">all together</span>`) },
+    ],
+  });
 }
 
 const FIELDS = { concurrency: "At once", rate: "Rate, as 100/m", max_length: "May wait", balancer: "Balancer" };
