@@ -33,7 +33,7 @@ from raftwork.testing.processes import LocalCluster
 RATE = 100
 STEP_S = 4.0
 #: Threads of the client that waits, each with one enqueue at a time.
-CALLERS = 8
+CALLERS = 32
 
 
 def main(arguments: Sequence[str] = ()) -> Figures:
