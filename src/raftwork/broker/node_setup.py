@@ -75,7 +75,7 @@ class Setup:
     #: Sends a frame to a routing id of our ROUTER; whether it could not be is told later.
     send: Callable[[bytes, bytes], None]
     #: The same for a consensus message, which is dropped rather than kept.
-    send_consensus: Callable[[bytes, bytes], None]
+    send_consensus: Callable[[bytes, bytes], object]
     #: Whether a connection has taken all it was sent so far.
     writable: Callable[[bytes], bool] = lambda _routing: True
     #: Sends a frame on our DEALER to the named broker.

@@ -421,6 +421,7 @@ def test_a_leadership_that_was_made_anew_asks_for_later_barriers(one: World) -> 
     before = one.nodes["a"]._supervisor.leadership
     assert before is not None
     with bug(Leadership, "plan"):
+        one.say(b"client", Ask(2, ["x"]))
         one.step()
     one.run(PAUSE_MS)
     after = one.nodes["a"]._supervisor.leadership
