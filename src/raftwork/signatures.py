@@ -25,6 +25,16 @@ def passes_on(wrapper: Callable[..., object]) -> None:
     setattr(wrapper, _PASSES_ON, True)
 
 
+def positional(function: Callable[..., object]) -> tuple[str, ...]:
+    """The names of the parameters that take positional arguments, where they can be told."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
+
+
 def binder(function: Callable[..., object]) -> Binder | None:
     """A stub that raises TypeError for arguments with which the function cannot be called.
 

@@ -219,7 +219,10 @@ class Codec(Generic[T]):
             values: object = _unpack_record(data)
         except Exception as error:  # noqa: BLE001 - as in `unpack`
             raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
-        return self.from_plain(values)
+        try:
+            return self._checks[values[0]][1](values)  # type: ignore[index,return-value]
+        except (LookupError, TypeError, BadMessage):  # the first of its kind, or to be explained
+            return self.from_plain(values)
 
     def plain(self, record: T) -> tuple[object, ...]:
         """The record as plain values, for nesting in another frame; inverse of `from_plain`."""

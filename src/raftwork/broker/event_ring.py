@@ -136,7 +136,7 @@ class EventRing:
         """This entry was applied, and brought these about. Inside the open transaction."""
         if not self._there:
             self._begin()
-        if not self.keeps:
+        if not self._limit:
             return
         data, events = b"", 0
         if happened:
@@ -144,7 +144,7 @@ class EventRing:
             for event in happened:
                 events += len(event.ids) or 1
         last = _cursor((*at, events))
-        self._db.execute(_INSERT, (*at, time, last.n, data))
+        self._db.execute(_INSERT, (*at, time, events, data))
         self.last = last
         self._count(last, len(data))
         if self._size > self._limit:

@@ -89,6 +89,7 @@ class Node:
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
         )
+        self.plan = self._supervisor.plan  # see `Host.plan`
         self._handshake = Handshake(
             *(setup, self._me, store, now),
             reply=self._reply,
@@ -98,9 +99,10 @@ class Node:
             tell=self.tell,
             level=lambda: self._machine.level,
         )
-        self._peer_frames = PeerFrames(
+        #: Takes a frame from our DEALER to the named broker.
+        self.receive_peer = PeerFrames(
             self._handshake, self._containment, self._pauses, self.tell, self._stir
-        )
+        ).receive
         self._routes = table(  # every record of `to_broker` has its place here
             *(self._ask, self._worker_frame),
             route(WorkerHello, self._worker_hello),
@@ -131,6 +133,7 @@ class Node:
     def _load(self) -> None:
         """What the store has: at the start, and after it switched to another database."""
         self._machine = Machine(self._store.connection, self._setup.levels)
+        self.before_commit = self._machine.flush  # see `Host.before_commit`
         self._events = EventNotes(self._store, self._machine, self._containment, self._setup)
 
     def _start_core(self, now: int) -> None:
@@ -169,7 +172,9 @@ class Node:
         at = self._chores_due
         leadership, replica = self._supervisor.leadership, self._replica
         if leadership is not None:
-            at = min(at, self._now + WAITING_MS if leadership.waiting else leadership.wake_at)
+            planned = self._now + WAITING_MS if leadership.waiting else leadership.wake_at
+            if planned < at:
+                at = planned
         if replica is not None and (due := replica.wake_at) is not None and due < at:
             at = due
         return at
@@ -234,10 +239,6 @@ class Node:
         self._supervisor.does(lambda leadership: leadership.workers.start_over(routing))
         self._gone(routing)
 
-    def receive_peer(self, name: str, frame: bytes | memoryview, now: int) -> None:
-        """Take a frame from our DEALER to the named broker."""
-        self._peer_frames.receive(name, frame, now)
-
     def _stir(self, now: int) -> None:
         self._chores_at, self.quiet = now, False  # the chores are looked at in this turn
 
@@ -270,7 +271,7 @@ class Node:
         if self._replica is not None:
             self._replica.turn(now)
         self._tell_leader(now)
-        self._flush()
+        self.released()
         self.quiet = self._replica is None or not self._replica.background  # a file wakes nobody
         self._due = 0
 
@@ -426,7 +427,8 @@ class Node:
     def _reply(self, routing: bytes, message: FromBroker) -> None:
         self._outgoing.frames.append((routing, message))
 
-    def _flush(self) -> None:
+    def released(self) -> None:
+        """Send what may leave. See `Host.released`."""
         frames = self._outgoing.frames
         self._supervisor.drain(frames)
         if frames:
@@ -477,18 +479,6 @@ class Node:
     def read_ready(self, token: int) -> None:
         """See `Host.read_ready`."""
         self._supervisor.does(Leadership.read_ready, token)
-
-    def plan(self, now: int) -> None:
-        """See `Host.plan`."""
-        self._supervisor.does(Leadership.plan, now)
-
-    def before_commit(self) -> None:
-        """See `Host.before_commit`."""
-        self._machine.flush()
-
-    def released(self) -> None:
-        """See `Host.released`."""
-        self._flush()
 
     def news(self, news: ReplicaEvent) -> None:
         """See `Host.news`."""

@@ -74,8 +74,8 @@ class Setup:
     make_core: Callable[[Peer, NodeStore, int], Consensus]
     #: Sends a frame to a routing id of our ROUTER; whether it could not be is told later.
     send: Callable[[bytes, bytes], None]
-    #: The same for a consensus message, which is dropped rather than kept; False if it was.
-    send_consensus: Callable[[bytes, bytes], bool]
+    #: The same for a consensus message, which is dropped rather than kept; True if it left.
+    send_consensus: Callable[[bytes, bytes], bool | None]
     #: Whether a connection has taken all it was sent so far.
     writable: Callable[[bytes], bool] = lambda _routing: True
     #: Sends a frame on our DEALER to the named broker.

@@ -49,8 +49,10 @@ class OwnFacts:
 
     def __init__(self, name: str, pid: int, now: int) -> None:
         self._name, self._pid, self._began = name, pid, now
-        self._turns = LatencyCounter()
-        self._stalls = 0
+        #: Turns of the loop; the wait before one is no part of it.
+        self.turns = LatencyCounter()
+        #: Those of STALL_US or more.
+        self.stalls = 0
         self._changes: deque[RoleChange] = deque(maxlen=CHANGES_MAX)
         self._leader_changes = self._won = self._lost = self._undecided = 0
         self._seeks = False
@@ -61,12 +63,6 @@ class OwnFacts:
         self._seen: dict[type[Event], int] = dict.fromkeys(_COUNTED, 0)
         self._leases_expired = 0
         self._snapshots = SnapshotClock()
-
-    def turn(self, took_us: int) -> None:
-        """A turn of the loop is over; the wait before it is no part of it."""
-        self._turns.add(took_us)
-        if took_us >= STALL_US:
-            self._stalls += 1
 
     def told(self, epoch: int, event: Event, now: int, wall: int) -> None:
         """The broker told of this."""
@@ -118,8 +114,8 @@ class OwnFacts:
             *(self._leader_changes, self._won, self._lost, self._undecided),
             self._alone_ms + alone,
             stored.fsyncs,
-            self._turns.told(),
-            self._stalls,
+            self.turns.told(),
+            self.stalls,
             *(stored.log_entries, stored.log_bytes, stored.wal_bytes, stored.database_bytes),
             list(self._changes),
             refused_full=self._seen[QueueFullRefusal],

@@ -41,7 +41,7 @@ from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.node_setup import NodeStore, Setup
 from raftwork.broker.options import Timing, is_loopback
-from raftwork.broker.own_facts import OwnFacts, Stored
+from raftwork.broker.own_facts import STALL_US, OwnFacts, Stored
 from raftwork.broker.peer_events import (
     AccessNotReloaded,
     AccessReloaded,
@@ -361,7 +361,10 @@ class Server:
             self._hear_late()
         ended = time.monotonic_ns()
         self._now = ended // 1_000_000
-        self._facts.turn((ended - began) // 1_000)
+        took_us = (ended - began) // 1_000
+        self._facts.turns.add(took_us)
+        if took_us >= STALL_US:
+            self._facts.stalls += 1
         took = self._now - now
         if took >= self._config.slow_turn:
             node.tell(SlowTurn(took, (self._store.commit_ns - written) // 1_000_000))

@@ -1,7 +1,6 @@
 """Tasks: functions that can be enqueued, with their options."""
 
 import functools
-import inspect
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -22,9 +21,10 @@ from raftwork.errors import NotSerializable
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.flow_graph import Node
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
+from raftwork.instruments import installed
 from raftwork.messages import Extras
 from raftwork.serialization import call_packer, pack_call
-from raftwork.signatures import Binder, binder
+from raftwork.signatures import Binder, binder, positional
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
@@ -76,6 +76,7 @@ class BoundTask(Generic[P, T]):
         self._once = once
         #: How its arguments and its value travel.
         self.signature = signature or Unknown(app.types)
+        self._common: tuple[bytes, Extras] | None = None  # see `_in_common`
 
     @property
     def name(self) -> str:
@@ -93,7 +94,7 @@ class BoundTask(Generic[P, T]):
 
     def _changed(self, chosen: Options, once: PerCall) -> Self:
         made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, chosen=chosen, _once=once)
+        made.__dict__.update(self.__dict__, chosen=chosen, _once=once, _common=None)
         return made
 
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
@@ -106,11 +107,15 @@ class BoundTask(Generic[P, T]):
         PayloadTooLarge; then AlreadyEnqueued, ProtocolError (the id is used, with other contents)
         and Unavailable.
         """
+        if not installed:
+            return self._enqueue(self._call(args, kwargs))[0]
         with followed(self._name, self.chosen.queue) as noted:
             return self._enqueue(noted(self._call(args, kwargs)))[0]
 
     async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """As `enqueue`, for coroutines."""
+        if not installed:
+            return (await self._aenqueue(self._call(args, kwargs)))[0]
         with followed(self._name, self.chosen.queue) as noted:
             return (await self._aenqueue(noted(self._call(args, kwargs))))[0]
 
@@ -205,7 +210,7 @@ class BoundTask(Generic[P, T]):
             raise ValueError(
                 f"{self._name} has a unique key: a task of a flow cannot be another one's"
             )
-        spec, extras = chosen.spec(self._name), once.extras(chosen)
+        spec, extras = self._in_common
         return Call(
             self._app,
             self._name,
@@ -236,7 +241,7 @@ class BoundTask(Generic[P, T]):
 
     def extras(self, payload: bytes) -> Extras:
         """What goes with a task of these packed arguments besides. Raises ValueError."""
-        extras = self._once.extras(self.chosen)
+        _, extras = self._in_common
         return extras._replace(unique=key_of(payload)) if self.chosen.unique is True else extras
 
     def __copy__(self) -> Self:
@@ -254,6 +259,13 @@ class BoundTask(Generic[P, T]):
         given = [f"{what}={v!r}" for what, v in self._once._asdict().items() if v]
         return f"<{type(self).__name__} {' '.join([self._name, *options, *given])}>"
 
+    @property
+    def _in_common(self) -> tuple[bytes, Extras]:
+        """The packed Spec and the extras of all its calls. Raises ValueError."""
+        if self._common is None:
+            self._common = self.chosen.spec(self._name), self._once.extras(self.chosen)
+        return self._common
+
     def packed(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bytes:
         """One call as it travels. Raises TypeError, NotSerializable, PayloadTooLarge."""
         if self._binder is not None:
@@ -269,7 +281,7 @@ class BoundTask(Generic[P, T]):
 
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
         payload, once = self.packed(args, kwargs), self._once
-        extras, whole = once.extras(self.chosen), self.chosen.unique is True
+        extras, whole = self._in_common[1], self.chosen.unique is True
         return one_call(payload, once.id, once.key, extras, by_arguments=whole)
 
     def _batch(
@@ -291,7 +303,7 @@ class BoundTask(Generic[P, T]):
             self.parameters,
             keys,
             self._binder,
-            once.extras(self.chosen),
+            self._in_common[1],
             besides_of(once, self._app.codec, ids),
         )
         whole = self.chosen.unique is True
@@ -350,7 +362,7 @@ class BoundTask(Generic[P, T]):
         return runs
 
     def _submit_unique(self, batch: Batch) -> "Reply[EnqueuedUnique]":
-        request = EnqueueUnique(0, 0, self.chosen.spec(self._name), batch.tasks)
+        request = EnqueueUnique(0, 0, self._in_common[0], batch.tasks)
         wait_when_full = self.chosen.when_full == "wait"
         return self._app.call(request, EnqueuedUnique, ids=batch.ids, wait_when_full=wait_when_full)
 
@@ -368,11 +380,9 @@ class BoundTask(Generic[P, T]):
         return [run]
 
     def _submit(self, batch: Batch, run: Run[T] | None) -> "Reply[Enqueued]":
-        request = Enqueue(0, 0, self.chosen.spec(self._name), batch.tasks)
-        wait_when_full = self.chosen.when_full == "wait"
-        return self._app.call(
-            request, Enqueued, ids=batch.ids, wait_when_full=wait_when_full, slot=run
-        )
+        request = Enqueue(0, 0, self._in_common[0], batch.tasks)
+        waits = self.chosen.when_full == "wait"
+        return self._app.call(request, Enqueued, ids=batch.ids, wait_when_full=waits, slot=run)
 
 
 class Task(BoundTask[P, T], Generic[P, T, R]):
@@ -393,7 +403,7 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         options: Options,
         refused: Binder | None = None,
     ) -> None:
-        parameters, binds = _positional(function), refused or binder(function)
+        parameters, binds = positional(function), refused or binder(function)
         signature = Annotations(name, function, app.types)
         super().__init__(
             app, name, options, parameters=parameters, binder=binds, signature=signature
@@ -470,16 +480,6 @@ def _found(task: object) -> object:
     for part in getattr(task, "__qualname__", "").split("."):
         found = getattr(found, part, None)
     return found
-
-
-def _positional(function: Callable[..., object]) -> tuple[str, ...]:
-    """The names of the parameters that take positional arguments, where they can be told."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
 
 
 class TaskDecorator(Protocol):

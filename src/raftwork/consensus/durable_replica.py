@@ -261,7 +261,7 @@ class Replica:
         host.plan(now)
         while (out := core.output()) is not None:
             more = out.more
-            if out.promises:
+            if out.append or out.promises:  # most that promise anything append
                 more = self._promise(out)
             else:
                 self._write(out, promises=False)

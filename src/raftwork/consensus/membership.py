@@ -55,7 +55,7 @@ def decode_roster(data: bytes) -> dict[str, bytes]:
 class Membership:
     """The committed roster and those in the log after it."""
 
-    __slots__ = ("_counted", "_open", "committed", "open")
+    __slots__ = ("_counted", "_open", "committed", "latest", "open")
 
     def __init__(self, committed: Roster) -> None:
         self.reset(committed)
@@ -65,11 +65,6 @@ class Membership:
         self.committed: Mapping[str, bytes] = dict(committed)
         self._open: list[tuple[Position, Mapping[str, bytes]]] = []
         self._count()
-
-    @property
-    def latest(self) -> Mapping[str, bytes]:
-        """The roster at the end of the log."""
-        return self._open[-1][1] if self._open else self.committed
 
     def is_voter(self, name: str, incarnation: bytes) -> bool:
         """Whether this incarnation counts under this name."""
@@ -99,7 +94,8 @@ class Membership:
         return changed
 
     def _count(self) -> None:
-        latest = self.latest
+        #: The roster at the end of the log.
+        self.latest = latest = self._open[-1][1] if self._open else self.committed
         #: Whether a rebind is in the log but not committed.
         self.open = bool(self._open)
         self._counted = {

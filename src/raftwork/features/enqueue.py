@@ -118,6 +118,9 @@ class Admit(NamedTuple):
     begin: list[tuple[bytes, int]] = []  # noqa: RUF012 - never changed, as all of a record
 
 
+_admit = maker(Admit)
+
+
 # ---- whether it may enter ------------------------------------------------------------------------
 
 
@@ -224,7 +227,8 @@ class _Batch:
         """New tasks, handed out at once as far as none of their queue is before them."""
         begin = view.intake.begin(self._queue, self._name, self._tasks, placed=self._placed)
         self._begin = begin
-        return Admit(self._request.created, self._request.spec, self._request.tasks, begin)
+        request = self._request
+        return _admit((request.created, request.spec, request.tasks, begin))
 
     def applied(self, view: "View", reply: Reply) -> Reply:
         """They are in, or refused."""

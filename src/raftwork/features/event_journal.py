@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from raftwork.features.task_row import CANCELLING
 from raftwork.features.wait_times import WaitTimes
 from raftwork.messages import CancelReason, State, decode_spec, failure_head
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -124,6 +125,9 @@ class Happened(NamedTuple):
         return len(self.ids) or 1
 
 
+_happened = maker(Happened)
+
+
 class Journal:
     """The events of the entry that is being applied, in the order in which they came about.
 
@@ -162,7 +166,7 @@ class Journal:
     ) -> None:
         """New tasks, numbered from `first`, are there, and wait for a worker from now on."""
         if self.on:
-            event = Happened(EventKind.ENQUEUED, ids, queue, name)
+            event = _happened((EventKind.ENQUEUED, ids, queue, name, b"", 0, 0, "", ()))
             self._noted.append(partial(self._entered_ready, event, first, time))
 
     def _entered_ready(self, event: Happened, first: int, time: int) -> Iterable[Happened]:

@@ -250,9 +250,9 @@ REPLICA = (
 MACHINE = (
     _mutant(
         "clock of the host used in apply",
-        f"{_QUEUE}.machine:Machine._apply",
-        "max(ledger.time, time)",
-        'max(ledger.time, time) + __import__("time").monotonic_ns() % 1_000',
+        f"{_QUEUE}.machine:Machine.apply",
+        "ledger.time = time",
+        'ledger.time = time + __import__("time").monotonic_ns() % 1_000',
         fast=True,
     ),
     _mutant(

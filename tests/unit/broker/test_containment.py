@@ -359,7 +359,7 @@ def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
     send = setup.send_consensus
     broken = [b"peer-" + next(name for name in "abc" if name != leader).encode()]
 
-    def failing(routing: bytes, frame: bytes) -> bool:
+    def failing(routing: bytes, frame: bytes) -> bool | None:
         if routing in broken:
             raise Bug
         return send(routing, frame)
@@ -452,6 +452,7 @@ def test_a_leadership_that_was_made_anew_asks_for_later_barriers(one: World) -> 
     before = one.nodes["a"]._supervisor.leadership
     assert before is not None
     with bug(Leadership, "plan"):
+        one.say(b"client", Ask(2, ["x"]))
         one.step()
     one.run(PAUSE_MS)
     after = one.nodes["a"]._supervisor.leadership

@@ -32,6 +32,7 @@ from raftwork.messages import (
     PeerWelcome,
     Refused,
 )
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,8 @@ HELLO_MS = 500
 #: … and then, to compare clocks, and in case one has lost its way without the other's knowing.
 #: Of the heartbeats at rest it is every tenth.
 HELLO_AT_REST_MS = 2_400
+
+_peer_message = maker(PeerMessage)
 
 
 class Handshake:
@@ -309,8 +312,9 @@ class Handshake:
             return  # it is lost, as any message may be
         try:
             if self._framed[0] is not body:  # the same goes to several
-                self._framed = body, from_broker.encode(PeerMessage(self._me.incarnation, body))
-            if not self._setup.send_consensus(routing, self._framed[1]):
+                frame = from_broker.encode(_peer_message((self._me.incarnation, body)))
+                self._framed = body, frame
+            if self._setup.send_consensus(routing, self._framed[1]) is not True:
                 self.dropped[to] += 1
         except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
             self._lost.stop(error)

@@ -58,6 +58,7 @@ from raftwork.features.effects import (
     Withdrawn,
 )
 from raftwork.messages import State, decode_failure
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,6 +88,7 @@ class Proposal(NamedTuple):
 
 #: What is not applied yet: since when (ns), and for whom.
 _Proposed = tuple[int, "list[Wanted | None]"]
+_proposal = maker(Proposal)
 
 
 class Log(Protocol):
@@ -153,13 +155,14 @@ class Leadership:
         #: Whether it deals with clients and workers.
         self.serves = not self._pending
         self._made_at = now
-        #: Something happened since the last plan; and since frames were drained: there may be some.
-        self._stirred = self.leaves = True
+        #: Something happened since the last plan; and since the last frames were drained, so that
+        #: `drain` may find some.
+        self.stirred = self.leaves = True
         #: When what features see was brought up to date.
         self._looked_at = -1
-        #: What a plan can do hangs on what happens elsewhere.
-        self._looks_each_turn = False
-        self.wake_at = now  # when time alone makes the next plan due
+        #: When time alone makes the next plan due; and from when on one is made in each turn, as
+        #: what it can do may hang on what happens elsewhere.
+        self.wake_at = self.plan_at = now
         #: Whether something waits for a connection to drain, or for its slice of a turn.
         self.waiting = False
         # Growing from one leadership to the next: an old barrier must never answer for a new one.
@@ -204,7 +207,7 @@ class Leadership:
     def capacity_changed(self) -> None:
         """A worker reported something: its capacity may have changed."""
         self._dispatcher.needs_plan = True
-        self._stirred = self.leaves = True
+        self.stirred = self.leaves = True
 
     def request(
         self,
@@ -220,13 +223,13 @@ class Leadership:
         changes = self.processor.changes
         before = changes[-1] if changes else None
         self.processor.request(routing, request, size, grant)
-        self._stirred = True
+        self.stirred = True
         if (changes[-1] if changes else None) is before:  # of a change nothing is told yet
             self.leaves = True
 
     def gone(self, routing: bytes, now: int) -> None:
         """A session is closed."""
-        self._stirred = self.leaves = True
+        self.stirred = self.leaves = True
         self.processor.gone(routing)
         self.workers.unreachable(routing, now)
 
@@ -240,10 +243,10 @@ class Leadership:
 
     def plan(self, now: int) -> None:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
-        due = self._looks_each_turn or now >= self.wake_at
-        if not due and not self._stirred:
+        due = now >= self.plan_at
+        if not due and not self.stirred:
             return
-        self._stirred = False
+        self.stirred = False
         if not self.serves and not self._prepare(now):
             return
         if due:
@@ -254,13 +257,14 @@ class Leadership:
         if self._pending:
             self._propose(time, now)
         self.wake_at = self._next_plan()
-        self._looks_each_turn = (
+        elsewhere = (
             refused
-            or bool(self._pending)
+            or self._pending
             or self._dispatcher.needs_plan
             or self.processor.polls_each_turn
-            or bool(self.workers.congested)
+            or self.workers.congested
         )
+        self.plan_at = now if elsewhere else self.wake_at
 
     def _pass_time(self, now: int) -> None:
         """What time brings about, if anything is due by now; beats may leave."""
@@ -321,7 +325,7 @@ class Leadership:
         """Have what features propose first applied; whether it is, so that this serves from now."""
         if self._pending:
             self._propose(self.time(now), now)
-        self._looks_each_turn = bool(self._pending)  # refused
+        self.plan_at = now if self._pending else self.wake_at  # refused
         if self._pending or self._proposed:
             return False
         self.serves = True
@@ -333,7 +337,7 @@ class Leadership:
         self._intake.turn()
         view = self.processor.view
         for wanted in self.processor.wanted():
-            self._pending.append(Proposal(encode_command(wanted.command(view)), wanted))
+            self._pending.append(_proposal((encode_command(wanted.command(view)), wanted)))
 
     def _propose(self, time: int, now: int) -> None:
         waiting, self._pending = self._pending, []
@@ -376,7 +380,7 @@ class Leadership:
 
     def applied(self, at: Position, applied: Applied) -> None:
         """An entry of this cluster's log took effect here."""
-        self._stirred = self.leaves = True
+        self.stirred = self.leaves = True
         self._chores_at = self.processor.view.time
         proposed = self._proposed.pop(at, None)
         if proposed is not None:
@@ -465,12 +469,12 @@ class Leadership:
     def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
         """Add what may leave now to `out`: (routing id, message)."""
         self.leaves = False
+        out += self.workers.frames()  # first: of all that waits for these a task waits longest
         out += self.processor.frames()
         results = self._results
         due = results.waiting
         if due:
             out += results.frames()
-        out += self.workers.frames()
         self.waiting = self.processor.waiting or (due and results.waiting) or self.workers.waiting
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:

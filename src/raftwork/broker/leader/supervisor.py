@@ -93,6 +93,12 @@ class LeadershipSupervisor:
             if made is self._made and made.serves:  # from now on
                 self.leadership = made
 
+    def plan(self, now: int) -> None:
+        """Have the Leadership plan, if there may be anything to plan."""
+        made = self._made
+        if made is not None and (made.stirred or now >= made.plan_at):
+            self.does(type(made).plan, now)
+
     def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
         """Have the Leadership add what may leave now to `out`, if there may be anything."""
         made = self._made

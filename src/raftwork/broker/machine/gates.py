@@ -93,7 +93,7 @@ class Gates:
         #: The gates that each running task counts at, by token.
         self._of: dict[int, tuple[GateName, ...]] = {}
         #: Gates that may let in more than before, in the order of the changes.
-        self._freed: dict[GateName, None] = {}
+        self.freed: dict[GateName, None] = {}
         #: How many have a row, or get one at the next flush: of each limit, and of all. An empty
         #: name is the queues'.
         self._rows_of: Counter[str] = Counter()
@@ -178,7 +178,7 @@ class Gates:
         for name in self._of.pop(token):
             gate = self._gates[name]  # as long as it is held it is kept
             gate.holders.remove(token)
-            self._freed[name] = None
+            self.freed[name] = None
             if gate.tat or gate.shut_until:
                 self._rest(ledger, name, gate)
 
@@ -190,7 +190,7 @@ class Gates:
             if gate.last == run.token:
                 gate.tat, gate.last, gate.before = gate.before, 0, 0
                 self._changes(name, gate, was_blank=False)
-                self._freed[name] = None
+                self.freed[name] = None
 
     def shut(self, ledger: "Ledger", name: GateName, until: int) -> None:
         """Nothing passes until then, machine time."""
@@ -256,11 +256,9 @@ class Gates:
 
     # ---- what happened, and the tables ---------------------------------------------------------
 
-    def freed(self) -> list[GateName]:
-        """Gates that may let in more than when this was asked last."""
-        if not self._freed:
-            return []
-        freed, self._freed = list(self._freed), {}
+    def take_freed(self) -> list[GateName]:
+        """Those in `freed`, drained."""
+        freed, self.freed = list(self.freed), {}
         return freed
 
     def flush(self) -> None:

@@ -100,25 +100,30 @@ class Machine:
         Raises OtherRelease if the entry, or any of its commands, cannot be read; `at` is its epoch
         and number, for the text.
         """
+        ledger, effects = self._ledger, list[Effect]()
         try:
-            return self._apply(data)
+            time, batch = read_entry(ledger, data)
+            if time > ledger.time:
+                ledger.time = time
+            sweep(ledger, effects, len(data))
+            replies = [self._carry_out(command, effects) for command in batch]
+            self._go_on(effects)
         except BadMessage as error:
             raise of_newer_release(at, error) from error
+        return _applied((replies, effects))
 
-    def _apply(self, data: bytes) -> Applied:
+    def _go_on(self, effects: list[Effect]) -> None:
+        """What follows from all of an entry's commands together."""
         ledger = self._ledger
-        time, batch = read_entry(ledger, data)
-        ledger.time = max(ledger.time, time)
-        effects: list[Effect] = []
-        sweep(ledger, effects, len(data))
-        replies = [self._carry_out(command, effects) for command in batch]
-        self._go_on(effects)
+        links, gates = ledger.links, ledger.gates
+        if links.ended or links.unfired or links.ready:
+            flow_nodes.go_on(ledger, effects)
         trim(ledger)
         dead_letters.trim(ledger)
-        ledger.run_times.clear()
-        if freed := ledger.gates.freed():
-            effects.append(GatesFreed(freed))
-        return _applied((replies, effects))
+        if ledger.run_times:
+            ledger.run_times.clear()
+        if gates.freed:
+            effects.append(GatesFreed(gates.take_freed()))
 
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
         try:
@@ -127,11 +132,6 @@ class Machine:
         except REFUSALS as refusal:
             return Rejected(Code(refusal.code), str(refusal))
         return done or _DONE
-
-    def _go_on(self, effects: list[Effect]) -> None:
-        """What waits for tasks that ended in this entry."""
-        if self._ledger.links.waiting:
-            flow_nodes.go_on(self._ledger, effects)
 
     def flush(self) -> None:
         """Write the counters and the running set; call it once before COMMIT."""

@@ -390,7 +390,7 @@ class Transport:
         """Send now, or keep for later within the budget. Without a connection: see `lost`."""
         outbox = self._outboxes.get(routing)
         if outbox is None:
-            if self._try(routing, frame) is not False:
+            if self.send_or_drop(routing, frame) is not False:
                 return
             outbox = self._outboxes[routing] = Outbox()
         outbox.frames.append(frame)
@@ -408,10 +408,6 @@ class Transport:
         self._closes(routing, End.SLOW)
         self._lost.append(routing)
         self._violations.count_violation(routing, VIOLATIONS_MAX)
-
-    def send_or_drop(self, routing: bytes, frame: bytes) -> bool:
-        """A consensus message: now or never. False if it did not leave."""
-        return self._try(routing, frame) is True
 
     def send_peer(self, name: str, frame: bytes) -> None:
         """Send on our DEALER to the named broker, or drop it if that is not connected."""
@@ -442,7 +438,7 @@ class Transport:
         for routing, outbox in list(self._outboxes.items()):
             before = outbox.bytes
             while outbox.frames:
-                sent = self._try(routing, outbox.frames[0])
+                sent = self.send_or_drop(routing, outbox.frames[0])
                 if sent is False:
                     break
                 if sent is None:
@@ -468,8 +464,11 @@ class Transport:
         """Whether any frame waits for a connection to take it."""
         return bool(self._outboxes)
 
-    def _try(self, routing: bytes, frame: bytes) -> bool | None:
-        """True: sent. False: the connection is full. None: there is no connection."""
+    def send_or_drop(self, routing: bytes, frame: bytes) -> bool | None:
+        """Now or never, as consensus messages are sent.
+
+        True: sent. False: the connection is full. None: there is no connection.
+        """
         self._sent = True
         try:
             self._send(routing, _FIRST_PART)

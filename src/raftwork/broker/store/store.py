@@ -202,6 +202,7 @@ class Store:
         """Add entries behind the last one, in order."""
         try:
             self._live.log.append(entries)
+            self._live.touched = True
         except Exception as error:
             self.guard.stop(error)
             raise

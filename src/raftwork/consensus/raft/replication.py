@@ -15,7 +15,7 @@ from raftwork.consensus.raft.state import Leader, Node, Progress
 from raftwork.wire import maker
 
 # Of these each entry takes one or more.
-_message, _append = maker(Message), maker(Append)
+_message, _append, _append_reply = maker(Message), maker(Append), maker(AppendReply)
 
 # ---- the leader's side -------------------------------------------------------------------------
 
@@ -149,7 +149,8 @@ def on_reply(node: Node, leader: Leader, name: str, peer: Progress, reply: Appen
         assert reply.at <= node.log.last.seq, f"{name} holds {reply.at}, beyond the leader's log"
         _matched(peer, reply.at)
         advance(node, leader)
-        snapshot.settled(node, name, peer)
+        if peer.outgoing is not None or peer.behind is not None:
+            snapshot.settled(node, name, peer)
     if peer.probing and reply.at >= peer.next - 1:
         peer.probing = peer.paused = False
     _rebind(node, leader, name, peer)
@@ -225,7 +226,7 @@ def on_append(node: Node, src: Peer, message: Append) -> None:
         at, ok, hint = node.commit, True, ORIGIN
     else:
         at, ok, hint = _accept(node, message)
-    node.acknowledge(src.name, AppendReply(node.term, ok, at, hint, message.round))
+    node.acknowledge(src.name, _append_reply((node.term, ok, at, hint, message.round)))
 
 
 def refuse_old(node: Node, src: Peer, at: int) -> None:

@@ -199,7 +199,7 @@ class Write(Transport):
         self._violations = ProtocolViolations()
         self.takes: dict[bytes, bool | None] = {}
 
-    def _try(self, routing: bytes, frame: bytes) -> bool | None:
+    def send_or_drop(self, routing: bytes, frame: bytes) -> bool | None:
         return self.takes.get(routing, False)
 
 
