@@ -46,6 +46,7 @@ def main(
     table: bool,
 ) -> None:
     """Exit 1 if a mutant survives, or if what seems to show it fails without it, too."""
+    end_when_told()  # a pool whose owner is killed waits for ever
     mutants = [
         mutant
         for group in groups or GROUPS
