@@ -4,7 +4,7 @@ import pytest
 
 from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Command, Tick, encode_batch
-from raftwork.broker.machine.retention import SHARE_LEAST
+from raftwork.broker.machine.retention import SHARE_LEAST, STARTS_LEAST
 from raftwork.features.effects import Queued, QueuedInLane, Requeued
 from raftwork.features.enqueue import Admit
 from raftwork.messages import Result, Spec, State, encode_spec
@@ -157,8 +157,8 @@ def test_an_entry_does_of_what_is_due_by_its_own_size_up_to_the_setting() -> Non
         effects = driver.apply(*commands).effects
         return sum(len(each.tasks) for each in effects if isinstance(each, QueuedInLane))
 
-    assert SHARE_LEAST <= woken(Tick()) < SHARE_LEAST + 5
-    assert SHARE_LEAST <= woken(driver.put("one")) < SHARE_LEAST + 20
+    assert STARTS_LEAST <= woken(Tick()) < STARTS_LEAST + 5
+    assert STARTS_LEAST <= woken(driver.put("one")) < STARTS_LEAST + 20
     assert woken(driver.put(*map(str, range(1_000)))) == ClusterSettings().sweep
 
 
