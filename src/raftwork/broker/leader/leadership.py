@@ -132,12 +132,11 @@ class Leadership:
         brokers by name, None for one that does not answer now. `wall(now)` is the median of the
         wall clocks, which is `time` at first.
         """
-        self.epoch = epoch
+        self.epoch, self._tell, self._attempts = epoch, tell, attempts
         self._machine, self._ledger, self._level = machine, machine.state, machine.level
         self._core, self._settings = core, machine.settings
         self._clock = LeaderClock(max(machine.time, time), now)
         self._wall = wall or self._clock.at
-        self._tell, self._attempts = tell, attempts
         self._counters = counters = counters or ServiceCounters()
         self.workers = WorkerRegistry(
             *(machine, epoch, now, rng, writable, tell), attempts=attempts, counters=counters

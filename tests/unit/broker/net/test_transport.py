@@ -235,7 +235,7 @@ def test_a_consensus_message_that_does_not_leave_is_said_to_be_dropped() -> None
     transport = Write()
     transport.takes = {b"a": True, b"b": False, b"c": None}
     assert [transport.send_or_drop(each, b"x") for each in (b"a", b"b", b"c")] == [
-        *(True, False, False)
+        *(True, False, None)
     ]
     assert not transport.congested
 

@@ -10,6 +10,7 @@ from unittest.mock import ANY
 
 import httpx
 import pytest
+from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 
 from raftwork import App
@@ -282,7 +283,7 @@ def test_what_is_known_is_answered_without_a_thread(
     local: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[object] = []
-    in_thread = serving.run_in_threadpool
+    in_thread = run_in_threadpool
 
     async def counted(work: Any, *args: Any) -> Any:
         threads.append(work)
