@@ -10,6 +10,7 @@ from unittest.mock import ANY
 
 import httpx
 import pytest
+from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 
 from raftwork import App
@@ -282,11 +283,10 @@ def test_what_is_known_is_answered_without_a_thread(
     local: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[object] = []
-    in_thread = serving.run_in_threadpool
 
     async def counted(work: Any, *args: Any) -> Any:
         threads.append(work)
-        return await in_thread(work, *args)
+        return await run_in_threadpool(work, *args)
 
     monkeypatch.setattr(serving, "run_in_threadpool", counted)
     answers = [got(local.get("/api/v1/queues")) for _ in range(10)]
