@@ -283,10 +283,11 @@ def test_what_is_known_is_answered_without_a_thread(
     local: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[object] = []
+    in_thread = run_in_threadpool
 
     async def counted(work: Any, *args: Any) -> Any:
         threads.append(work)
-        return await run_in_threadpool(work, *args)
+        return await in_thread(work, *args)
 
     monkeypatch.setattr(serving, "run_in_threadpool", counted)
     answers = [got(local.get("/api/v1/queues")) for _ in range(10)]
