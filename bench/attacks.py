@@ -387,7 +387,9 @@ def main() -> None:
         thread.start()
     while options.counted and any(thread.is_alive() for thread in threads):
         time.sleep(0.1)
-        options.counted.write_text(repr(aim.counter)[len("count(") : -1])
+        unfinished = options.counted.with_suffix(".new")
+        unfinished.write_text(repr(aim.counter)[len("count(") : -1])
+        unfinished.replace(options.counted)
     for thread in threads:
         thread.join()
 

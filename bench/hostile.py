@@ -150,13 +150,15 @@ def _measure(
     first = leader(made)
     pids = {name: child.pid for name, child in made.children.items()}
     addresses = list(made.addresses.values())
-    counted = made.directory / "counted"
+    counted = made.directory / f"counted-{name.replace(' ', '-')}"
     flags: list[str] = []
     if source is not None:
         flags = ["--key", os.environ["RAFTWORK_KEY"], "--source", source, "--counted", str(counted)]
     only = None if name == ALL else name
     with attacked(addresses, said, only, flags) as pid, Peak(pids) as peak:
         honest.work(1.0)  # until it is at its work
+        while source is not None and not counted.exists():
+            honest.work(0.1)
         attackers = Cpus(pid)
         during = honest.work(SECONDS)
         taken = attackers.used()
@@ -219,13 +221,18 @@ def verdict(made: LocalCluster, succeeded: int) -> None:
     Raises AssertionError unless that is the same everywhere, and so many tasks that succeeded.
     """
 
+    applied, on_disk = list[int](), list[int]()
+
     def alike() -> bool:
         """Whether all have applied the same, and have it on disk: what is only applied may wait."""
-        applied = [status.applied for status in statuses(made)]
-        on_disk = [applied_on_disk(made.data(name)) for name in made.addresses]
+        applied[:] = [status.applied for status in statuses(made)]
+        on_disk[:] = [applied_on_disk(made.data(name)) for name in made.addresses]
         return len(applied) == len(on_disk) and len({*applied, *on_disk}) == 1
 
-    wait_until(alike, 60, "all brokers at the same position")
+    try:
+        wait_until(alike, 60, "all brokers at the same position")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}: applied {applied}, on their disks {on_disk}") from None
     for child in made.children.values():  # all of them before any is waited for
         child.signal(signal.SIGKILL)
     for child in made.children.values():
