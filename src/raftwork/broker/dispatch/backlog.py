@@ -105,7 +105,8 @@ class Backlog:
         """Remove and return tasks from the head: up to `count`, until `size` bytes are reached.
 
         None of them is numbered above `until`. With `safe`, only those before the first task that
-        needs a free slot: tasks that overtook it would take the slots it waits for, again and again.
+        needs a free slot: tasks that overtook it would take the slots that it waits for, time and
+        again.
         """
         taken: list[Waiting] = []
         while len(taken) < count and size > 0 and (tasks := self._next()):
