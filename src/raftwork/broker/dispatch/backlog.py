@@ -101,15 +101,18 @@ class Backlog:
         self._page = deque(task for task in self._page if task.seq not in seqs)
         self.skipped.ended(seqs)
 
-    def take(self, count: int, size: int, *, safe: bool) -> list[Waiting]:
+    def take(self, count: int, size: int, *, safe: bool, until: int = NEVER) -> list[Waiting]:
         """Remove and return tasks from the head: up to `count`, until `size` bytes are reached.
 
-        With `safe`, only those before the first task that needs a free slot: tasks that overtook
-        it would take the slots it waits for, again and again.
+        None of them is numbered above `until`. With `safe`, only those before the first task that
+        needs a free slot: tasks that overtook it would take the slots that it waits for, time and
+        again.
         """
         taken: list[Waiting] = []
         while len(taken) < count and size > 0 and (tasks := self._next()):
-            upto = self._next_elsewhere(tasks)
+            upto = min(until, self._next_elsewhere(tasks))
+            if tasks[0].seq > upto:
+                break
             while tasks and tasks[0].seq <= upto and len(taken) < count and size > 0:
                 if safe and needs_free_slot(tasks[0]):
                     return taken

@@ -6,6 +6,7 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from raftwork.broker.workers.worker import needs_free_slot
 from raftwork.features.limit_settings import gates_named
 
 if TYPE_CHECKING:
@@ -127,6 +128,26 @@ class LaneBacklog:
     def pop(self) -> None:
         """Take the first task, which is `head`."""
         self._page.popleft()
+
+    def take(self, count: int, size: int, *, safe: bool, until: int) -> list[Waiting]:
+        """As `Backlog.take`, up to the place `until`."""
+        taken: list[Waiting] = []
+        while len(taken) < count and size > 0 and self.head() is not None:
+            # As long as nothing came back that stands before it, the page is in order.
+            page, ended = self._page, self._ended
+            upto = min(until, self._front[0]) if self._front else until
+            if page[0].place > upto:
+                break
+            while page and len(taken) < count and size > 0:
+                task = page[0]
+                if task.place > upto or task.seq in ended:
+                    break
+                if safe and needs_free_slot(task):
+                    return taken
+                page.popleft()
+                size -= len(task.payload)
+                taken.append(task)
+        return taken
 
     def _read_front(self) -> None:
         places: list[int] = []

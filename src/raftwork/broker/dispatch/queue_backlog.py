@@ -233,18 +233,11 @@ class QueueBacklog:
         To ask for each task whose turn it is would cost more than all else that a leader does for
         it.
         """
-        backlog = self._ordinary if lane == ORDINARY else self._lanes[lane]
         until = self._turns.open.next_place(self._kind(lane).priority)
         if self._turns.open.several and (patience := self._patience):
             count = min(count, -(self._turn + 1) % patience)
-        taken: list[Waiting] = []
-        while len(taken) < count and size > 0:
-            task = backlog.head()
-            if task is None or (task.place or task.seq) > until or (safe and needs_free_slot(task)):
-                break
-            backlog.pop()
-            size -= len(task.payload)
-            taken.append(task)
+        backlog = self._ordinary if lane == ORDINARY else self._lanes[lane]
+        taken = backlog.take(count, size, safe=safe, until=until)
         self._turn += len(taken)
         return taken
 
