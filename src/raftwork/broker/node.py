@@ -468,6 +468,7 @@ class Node:
             members=lambda: self._handshake.peers.members(self._now),
             disk=self._setup.disk,
             events=self._events.ring,
+            name=self._setup.name,
         )
 
     def deactivated(self) -> None:

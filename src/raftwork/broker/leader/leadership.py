@@ -95,6 +95,10 @@ class Log(Protocol):
         """Ask for a linearizable read under this token. Raises NotLeader."""
         ...
 
+    def transfer(self, now: int, to: str) -> None:
+        """Begin to hand leadership to the named broker, or to any if it is empty."""
+        ...
+
 
 class Leadership:
     """One activated epoch."""
@@ -117,14 +121,15 @@ class Leadership:
         wall: Callable[[int], int] | None = None,
         disk: DiskSpace | None = None,
         events: EventRing = NO_EVENTS,
+        name: str = "",
     ) -> None:
         """`barrier` is the last one that a failed Leadership asked for in this epoch.
 
         `attempts` is whether to tell what becomes of each attempt; `members()` are the other
         brokers by name, None for one that does not answer now. `wall(now)` is the median of the
-        wall clocks, which is `time` at first.
+        wall clocks, which is `time` at first. `name` is this broker's.
         """
-        self.epoch = epoch
+        self.epoch, self._made_at = epoch, now
         self._machine, self._ledger, self._level = machine, machine.state, machine.level
         self._core, self._settings = core, machine.settings
         self._clock = LeaderClock(max(machine.time, time), now)
@@ -136,7 +141,7 @@ class Leadership:
         self._intake = Intake(self._dispatcher, self.workers)
         self._results = ResultOutbox(machine, writable)
         known = self._results, self._intake, BALANCERS, members, disk or DiskSpace(), events
-        view = View(machine, self.workers, *known, placing=balancers.placing)
+        view = View(machine, self.workers, *known, balancers.placing, name, epoch, self._hand_over)
         self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
         self._chores = [feature.chore(view) for feature in FEATURES if feature.chore is not None]
@@ -145,7 +150,6 @@ class Leadership:
         self._pending = [Proposal(encode_command(command)) for command in first]
         #: Whether it deals with clients and workers.
         self.serves = not self._pending
-        self._made_at = now
         #: Something happened since the last plan; and since the last frames were drained, so that
         #: `drain` may find some.
         self._stirred = self.leaves = True
@@ -166,6 +170,9 @@ class Leadership:
         if applied <= time <= TIME_MAX:
             return time
         return min(max(applied, time), TIME_MAX)
+
+    def _hand_over(self, to: str) -> None:
+        self._core.transfer(self._looked_at, to)
 
     def _next_plan(self) -> int:
         at = self.workers.wake_at
