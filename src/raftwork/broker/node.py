@@ -470,6 +470,7 @@ class Node:
             disk=self._setup.disk,
             events=self._events.ring,
             counters=self._counters,
+            name=self._setup.name,
         )
 
     def deactivated(self) -> None:

@@ -1,14 +1,24 @@
-"""`raftwork cluster`: what is set for all of it."""
+"""`raftwork cluster`: who its members are, who leads, and what is set for all of it."""
 
 from dataclasses import asdict
+from functools import partial
 
 import click
 
 from raftwork.cli.cluster import Cluster, Shown, asks, shows
-from raftwork.cli.output import out_table
+from raftwork.cli.output import out, out_table
 from raftwork.cli.tables import Column, Overflow
-from raftwork.cli.values import parse_size
+from raftwork.cli.values import (
+    Seconds,
+    brokers_option,
+    json_option,
+    parse_size,
+    patience_option,
+    print_json,
+)
 from raftwork.client.cluster import bounds, checked
+from raftwork.client.leadership import TRANSFER_WAIT_S
+from raftwork.client.overview import Overview, observe
 from raftwork.features.cluster_settings import MS, SETTINGS
 
 _COLUMNS = (
@@ -26,9 +36,61 @@ def command() -> None:
 
     \b
     Example:
-      raftwork cluster settings
+      raftwork cluster show
+      raftwork cluster transfer b
       raftwork cluster set worker_lease=10
     """
+
+
+@command.command("show")
+@json_option
+@patience_option
+@brokers_option
+def show_command(as_json: bool, timeout: float, brokers: str | None) -> None:
+    """Show the members of the cluster: their addresses and roles, and how far each is.
+
+    Every broker is asked itself; one that does not answer is listed all the same. Exits 1 without a
+    leader.
+
+    \b
+    Example:
+      raftwork cluster show --json | jq -r .leader
+    """
+    seen = observe(brokers, timeout)
+    if as_json:
+        print_json(_members(seen))
+    else:
+        _print(seen)
+    if seen.leader is None:
+        raise click.ClickException(seen.headless())
+
+
+@command.command("transfer")
+@click.argument("name", required=False)
+@click.option(
+    "--wait",
+    type=Seconds(none=True),
+    default=TRANSFER_WAIT_S,
+    show_default=True,
+    metavar="S",
+    help="Wait so long for a broker that cannot take over yet.",
+)
+@shows
+def transfer_command(cluster: Cluster, /, name: str | None, wait: float) -> Shown:
+    """Have the broker NAME lead, or any but the one that does; prints who leads then.
+
+    The leader takes no new tasks until the other one has all that it has, mostly for milliseconds;
+    they wait, and none is lost. Exits 1 if another one leads after --wait, and says why.
+
+    \b
+    Example:
+      raftwork cluster transfer b
+    """
+    try:
+        led = cluster.app.cluster.transfer(name, wait=wait)
+    except TimeoutError as error:
+        raise click.ClickException(str(error)) from error
+    return Shown(led._asdict(), partial(out, led.leader))
 
 
 @command.command("settings")
@@ -73,6 +135,58 @@ def set_command(cluster: Cluster, /, changes: tuple[str, ...], reset: tuple[str,
     if not values:
         raise click.UsageError("give at least one NAME=VALUE, or --reset NAME")
     cluster.app.cluster.set(**values)
+
+
+_MEMBERS = (
+    Column("broker"),
+    Column("address", 2, Overflow.WHOLE),
+    Column("role", 1),
+    Column("epoch", 3, right=True),
+    Column("committed", 4, right=True),
+    Column("behind", 5, right=True),
+    Column("raftwork", 6),
+    Column("why", 7, Overflow.WRAPPED),
+)
+
+
+def _members(seen: Overview) -> dict[str, object]:
+    most = max((row.status.committed for row in seen.brokers if row.status), default=0)
+    return {
+        "leader": seen.leader,
+        "epoch": seen.epoch,
+        "consensus": seen.consensus,
+        "members": [
+            {
+                "name": row.name,
+                "address": row.address,
+                "role": row.status.role if row.status else "unreachable",
+                "epoch": row.status.epoch if row.status else None,
+                "committed": row.status.committed if row.status else None,
+                "behind": most - row.status.committed if row.status else None,
+                "release": row.status.release if row.status else None,
+                "reason": row.reason or None,
+            }
+            for row in seen.brokers
+        ],
+    }
+
+
+def _print(seen: Overview) -> None:
+    out(
+        f"leader {seen.leader}, epoch {seen.epoch}, {seen.consensus}"
+        if seen.leader
+        else "no leader"
+    )
+    out("")
+    most = max((row.status.committed for row in seen.brokers if row.status), default=0)
+    rows = []
+    for row in seen.brokers:
+        facts: tuple[object, ...] = ("unreachable", "–", "–", "–", "–")
+        if status := row.status:
+            behind = most - status.committed
+            facts = (status.role, status.epoch, status.committed, behind, status.release)
+        rows.append((row.name, row.address, *map(str, facts), row.reason))
+    out_table(_MEMBERS, rows)
 
 
 def _change(text: str) -> tuple[str, int | float]:

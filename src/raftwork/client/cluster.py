@@ -1,12 +1,14 @@
 """The cluster as a program sees it: what is set for all of it."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.client.ids import new_ids
-from raftwork.client.options import Duration, label, milliseconds
+from raftwork.client.leadership import TRANSFER_WAIT_S, Step, Transferred, moves
+from raftwork.client.options import Duration, label, milliseconds, seconds
 from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
 from raftwork.features.cluster_settings import (
@@ -21,6 +23,8 @@ from raftwork.features.cluster_settings import (
 )
 from raftwork.features.cluster_settings import changes as packed
 from raftwork.features.marks import ROWS_MAX, TEXT_MAX, AskMarks, MarkSet, MarksTold, SetMark
+from raftwork.features.transfer import LeadershipTold
+from raftwork.messages import NAME_MAX
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
@@ -97,7 +101,42 @@ class Cluster:
         """As `marks`, for coroutines."""
         return _marks(await self._ask_marks(since, limit).aresult())
 
+    def transfer(self, to: str | None = None, *, wait: Duration = TRANSFER_WAIT_S) -> Transferred:
+        """Have the named broker lead, or any but the one that does; says who leads then.
+
+        Where it cannot yet, as it is down or behind, it is tried again for `wait` seconds. Tasks
+        wait meanwhile, and none is lost. Raises ProtocolError where there is no such broker, and
+        TimeoutError, which says why another one leads.
+        """
+        steps = self._moves(to, wait)
+        try:
+            step = next(steps)
+            while True:
+                time.sleep(step.pause)
+                step = steps.send(self.caller.call(step.asked, LeadershipTold).result())
+        except StopIteration as end:
+            return _transferred(end)
+
+    async def atransfer(
+        self, to: str | None = None, *, wait: Duration = TRANSFER_WAIT_S
+    ) -> Transferred:
+        """As `transfer`, for coroutines."""
+        import asyncio  # a program without coroutines does not wait for it
+
+        steps = self._moves(to, wait)
+        try:
+            step = next(steps)
+            while True:
+                await asyncio.sleep(step.pause)
+                step = steps.send(await self.caller.call(step.asked, LeadershipTold).aresult())
+        except StopIteration as end:
+            return _transferred(end)
+
     # ---- requests -----------------------------------------------------------------------------
+
+    @staticmethod
+    def _moves(to: str | None, wait: Duration) -> Generator[Step, LeadershipTold, Transferred]:
+        return moves("" if to is None else label("to", to, NAME_MAX), seconds("wait", wait))
 
     def _mark(self, text: str) -> Reply[MarkSet]:
         (made,) = new_ids(1)
@@ -122,6 +161,11 @@ class Cluster:
             raise TypeError("at least one setting is required")
         values = {name: checked(name, value) for name, value in changes.items()}
         return self.caller.call(SetClusterSettings(0, packed(values)), ClusterSettingsSet)
+
+
+def _transferred(end: StopIteration) -> Transferred:
+    assert isinstance(end.value, Transferred)
+    return end.value
 
 
 def _marks(told: MarksTold) -> list[Mark]:

@@ -262,8 +262,12 @@ class Consensus(Protocol):
         """
         ...
 
-    def transfer(self, now: int) -> None:
-        """Hand leadership to the most advanced voter; gives up after an election timeout."""
+    def transfer(self, now: int, to: str = "") -> None:
+        """Hand leadership to the named voter, or the most advanced; see `status` for what came.
+
+        Gives up after an election timeout, and at once where there is no such voter or its link is
+        down. Nothing is begun while another transfer is under way.
+        """
         ...
 
     def output(self) -> Output | None:

@@ -75,6 +75,9 @@ class _Log:
         """See `Log.barrier`."""
         self.barriers.append(token)
 
+    def transfer(self, now: int, to: str) -> None:
+        """See `Log.transfer`: nobody else is there."""
+
 
 class _OneWorker(Inspection):
     """A worker is there only while tasks run; but nobody is to see that."""

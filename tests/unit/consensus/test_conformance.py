@@ -296,6 +296,33 @@ def test_leadership_can_be_handed_over_at_once(make: Make, names: str) -> None:
     assert network.agreed()
 
 
+@pytest.mark.parametrize("to", ["b", "c"])
+def test_leadership_can_be_handed_to_the_one_that_is_named(make: Make, to: str) -> None:
+    network = Network(make, "abc")
+    old = network.leader()
+    if old == to:
+        to = "a"
+    network.propose(old, b"x")
+
+    network[old].core.transfer(network.now, to)
+    network.turn(old)
+    took = network.until(lambda: bool(network.active()))
+
+    assert network.active() == [to]
+    assert took <= 50
+
+
+def test_leadership_is_given_to_nobody_else_than_the_one_that_is_named(make: Make) -> None:
+    network = Network(make, "abc")
+    old = network.leader()
+
+    network[old].core.transfer(network.now, "d")
+    network.turn(old)
+
+    network.propose(old, b"x")  # no transfer is under way
+    assert network.active() == [old]
+
+
 def test_a_hand_over_that_leads_nowhere_ends(network: Network) -> None:
     leader = network.leader()
     network.lost = lambda src, to, body: len(body) > 500

@@ -55,6 +55,7 @@ from raftwork.features.schedule_records import (
 from raftwork.features.show_flow import ShowFlow
 from raftwork.features.signals import SaySignal
 from raftwork.features.task_log import ReadLog, TellLog
+from raftwork.features.transfer import TransferLeadership
 from raftwork.features.unique import EnqueueUnique
 from raftwork.features.upgrade import FinishUpgrade
 from raftwork.keys import Role
@@ -210,7 +211,7 @@ RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
     RetryDead: Right(_ADMIN, _id),
     PurgeDead: Right(_ADMIN, _by(PurgeDead, _purge_dead)),
     **dict.fromkeys((DrainWorker, SetClusterSettings, FinishUpgrade), Right(_ADMIN, _cluster)),
-    **dict.fromkeys((AskAudit, NoteAction, SetMark), Right(_ADMIN, _cluster)),
+    **dict.fromkeys((AskAudit, NoteAction, SetMark, TransferLeadership), Right(_ADMIN, _cluster)),
     AskMarks: Right(_INSPECT, _cluster),
     **dict.fromkeys((ReadEvents, ListRunning, ListEnded, AskPlacement), Right(_INSPECT, _queue)),
 }

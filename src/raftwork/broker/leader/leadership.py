@@ -102,6 +102,10 @@ class Log(Protocol):
         """Ask for a linearizable read under this token. Raises NotLeader."""
         ...
 
+    def transfer(self, now: int, to: str) -> None:
+        """Begin to hand leadership to the named broker, or to any if it is empty."""
+        ...
+
 
 class Leadership:
     """One activated epoch."""
@@ -125,14 +129,16 @@ class Leadership:
         disk: DiskSpace | None = None,
         events: EventRing = NO_EVENTS,
         counters: ServiceCounters | None = None,
+        name: str = "",
     ) -> None:
         """`barrier` is the last one that a failed Leadership asked for in this epoch.
 
         `attempts` is whether to tell what becomes of each attempt; `members()` are the other
         brokers by name, None for one that does not answer now. `wall(now)` is the median of the
-        wall clocks, which is `time` at first.
+        wall clocks, which is `time` at first. `name` is this broker's.
         """
-        self.epoch, self._tell, self._attempts = epoch, tell, attempts
+        self.epoch, self._made_at = epoch, now
+        self._tell, self._attempts = tell, attempts
         self._machine, self._ledger, self._level = machine, machine.state, machine.level
         self._core, self._settings = core, machine.settings
         self._clock = LeaderClock(max(machine.time, time), now)
@@ -146,19 +152,17 @@ class Leadership:
         self._intake = Intake(self._dispatcher, self.workers)
         self._results = ResultOutbox(machine, writable)
         known = self._results, self._intake, BALANCERS, members, disk or DiskSpace(), events
-        view = View(machine, self.workers, *known, placing=balancers.placing)
+        view = View(machine, self.workers, *known, balancers.placing, name, epoch, self._hand_over)
         self.processor = RequestProcessor(view, tell, counters)
         self._proposed: dict[Position, _Proposed] = {}
         self._asked: dict[int, int] = {}  # barriers, since when (ns)
         self._begin_features(view)
         #: Whether it deals with clients and workers.
         self.serves = not self._pending
-        self._made_at = now
         #: Something happened since the last plan; and since the last frames were drained, so that
         #: `drain` may find some.
         self.stirred = self.leaves = True
-        #: When what features see was brought up to date.
-        self._looked_at = -1
+        self._looked_at = -1  # when what features see was brought up to date
         #: When time alone makes the next plan due; and from when on one is made in each turn, as
         #: what it can do may hang on what happens elsewhere.
         self.wake_at = self.plan_at = now
@@ -179,6 +183,9 @@ class Leadership:
         if applied <= time <= TIME_MAX:
             return time
         return min(max(applied, time), TIME_MAX)
+
+    def _hand_over(self, to: str) -> None:
+        self._core.transfer(self._looked_at, to)
 
     def _next_plan(self) -> int:
         at = self.workers.wake_at

@@ -48,6 +48,11 @@ class VitalLog:
         with self._vital:
             self._core.barrier(token, now)
 
+    def transfer(self, now: int, to: str) -> None:
+        """See `Log.transfer`."""
+        with self._vital:
+            self._core.transfer(now, to)
+
 
 class LeadershipSupervisor:
     """From `begin` to `end` this broker is the active leader of an epoch."""

@@ -52,6 +52,11 @@ class View:
     events: EventRing = NO_EVENTS
     #: By what the balancer of a queue places its tasks.
     placing: Callable[[str], Placing] = lambda _queue: Placing()
+    #: This broker, the epoch in which it leads, and what begins to give that to another one: the
+    #: named, or any. It may come to nothing.
+    name: str = ""
+    epoch: int = 0
+    hand_over: Callable[[str], None] = lambda _to: None
     time: int = 0
     all_heard: bool = False
     #: The machine's tables and what it knows by heart, to read.

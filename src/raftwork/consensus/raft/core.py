@@ -203,12 +203,12 @@ class Raft:
         reads.ask(node, node.role, token)
         self._stir()
 
-    def transfer(self, now: int) -> None:
-        """Hand leadership to the most advanced voter; gives up after an election timeout."""
+    def transfer(self, now: int, to: str = "") -> None:
+        """Hand leadership to that voter, or the most advanced; ends after an election timeout."""
         node = self._node
         node.now = now
         if isinstance(node.role, Leader):
-            transfer.begin(node, node.role)
+            transfer.begin(node, node.role, to)
             self._stir()
 
     def synced(self, output: Output) -> None:

@@ -8,14 +8,16 @@ from raftwork.consensus.raft.messages import TimeoutNow
 from raftwork.consensus.raft.state import Leader, Node, Transfer
 
 
-def begin(node: Node, leader: Leader) -> None:
-    """Promise leadership to the most advanced voter that is connected and answers, if any."""
+def begin(node: Node, leader: Leader, to: str = "") -> None:
+    """Promise leadership to the voter `to`, or the most advanced one; it must be connected."""
     if leader.transfer is not None:
         return
     candidates = [
         (peer.match, peer.heard, name)
         for name, peer in leader.peers.items()
-        if node.roster.is_voter(name, peer.incarnation) and name not in node.down
+        if node.roster.is_voter(name, peer.incarnation)
+        and name not in node.down
+        and to in ("", name)
     ]
     if candidates:
         *_, target = max(candidates)

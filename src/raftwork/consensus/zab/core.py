@@ -207,12 +207,12 @@ class Zab:
         reads.ask(node, role, token)
         self._stir()
 
-    def transfer(self, now: int) -> None:
-        """Resign in favour of the most advanced voter; gives up after syncLimit."""
+    def transfer(self, now: int, to: str = "") -> None:
+        """Resign in favour of that voter, or the most advanced; gives up after syncLimit."""
         node = self._node
         node.now = now
         if isinstance(node.role, Leader):
-            transfer.begin(node, node.role)
+            transfer.begin(node, node.role, to)
             self._stir()
 
     def synced(self, output: Output) -> None:

@@ -113,8 +113,12 @@ def link_changed(node: Node, name: str, up: bool) -> None:
 
 
 def resigned(node: Node, role: Follower, vote: Vote) -> None:
-    """Our leader has left and votes for another: so might we, unless we are better."""
-    look(node, why=Cause.HANDED_OVER)
+    """Our leader has left and votes for another: so do we at first, unless we know more.
+
+    By names alone the greatest of those that are level would win, whoever was meant.
+    """
+    own = node.own_vote()
+    look(node, vote if vote[:2] >= own[:2] else None, Cause.HANDED_OVER)
     if isinstance(node.role, Looking):
         again = Notification(node.round, Mode.LOOKING, vote)
         _count(node, node.role, role.leader, again)

@@ -12,8 +12,8 @@ from raftwork.consensus.zab.messages import Resign, Vote
 from raftwork.consensus.zab.state import Leader, Node, Transfer
 
 
-def begin(node: Node, leader: Leader) -> None:
-    """Promise leadership to the most advanced voter that is connected, if there is one."""
+def begin(node: Node, leader: Leader, to: str = "") -> None:
+    """Promise leadership to the voter `to`, or the most advanced one; it must be connected."""
     if leader.transfer is not None or not node.active:
         return
     candidates = [
@@ -22,6 +22,7 @@ def begin(node: Node, leader: Leader) -> None:
         if node.roster.is_voter(name, link.incarnation)
         and link.current == leader.epoch
         and name not in node.down
+        and to in ("", name)
     ]
     if candidates:
         *_, target = max(candidates)

@@ -23,7 +23,14 @@ INSPECTS = {"ListDead", "ShowDead", "AskQueue", "AskClusterSettings", "ListTasks
 INSPECTS |= {"ListSchedules", "AskLimits", "ReadEvents", "ListRunning", "ListEnded"}
 INSPECTS |= {"AskPlacement", "AskMarks"}
 RULES = {"SetQueue", "PurgeQueue", "PauseQueue", "ResumeQueue", "DeleteQueue", "ResumeKey"}
-RULES |= {"RetryDead", "PurgeDead", "DrainWorker", "SetClusterSettings", "FinishUpgrade"}
+RULES |= {
+    "RetryDead",
+    "PurgeDead",
+    "DrainWorker",
+    "SetClusterSettings",
+    "FinishUpgrade",
+    "TransferLeadership",
+}
 RULES |= {
     "NoteAction",
     "SetMark",
