@@ -163,11 +163,14 @@ class Group(Canvas):
         self.on_error = checked_on_error(on_error)
         #: Each member's value is a list, and its items are the group's.
         self.chunked = False
+        #: The task that all of them call, if that is known: it has a cluster where none is there.
+        self.of: Callee | None = None
 
     @property
     def app(self) -> Registry | None:
         """See Canvas."""
-        return _first_app(self.members)
+        app = _first_app(self.members)
+        return self.of.as_node().app if app is None and self.of is not None else app
 
     def place(self, builder: GraphBuilder, before: Value) -> Value:
         """See Canvas."""
@@ -251,11 +254,13 @@ def mapped(task: Callee, items: Iterable[object], chunk: int, *, star: bool) -> 
             Signature(task, tuple(item) if star else (item,), {}, immutable=True)  # type: ignore[arg-type]
             for item in given
         ]
-        return Group(calls)
+        made = Group(calls)
+        made.of = task
+        return made
     how = {"map": "star" if star else "one"}
     parts = [given[at : at + chunk] for at in range(0, len(given), chunk)]
     made = Group(Signature(task, tuple(part), {}, immutable=True, how=how) for part in parts)
-    made.chunked = True
+    made.chunked, made.of = True, task
     return made
 
 

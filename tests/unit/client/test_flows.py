@@ -60,6 +60,13 @@ def test_what_follows_a_group_of_none_runs_with_an_empty_list() -> None:
     assert shape(made(chord([], one.s()))) == [[], [0]]
 
 
+def test_a_map_of_nothing_is_of_its_tasks_cluster_and_has_no_values() -> None:
+    for empty in (one.map([]), one.map([], chunk=3), one.starmap([]), one.chunks([], 2)):
+        assert empty.app is app
+        assert made(empty).nodes[-1].inputs == []
+        assert len(made(empty).nodes) == 1  # the flow's own, whose value is the empty list
+
+
 def test_between_groups_there_is_one_join_and_no_edge_for_each_pair() -> None:
     graph = made(group(one.s(i) for i in range(100)) | group(one.s() for _ in range(100)))
     assert len(graph.nodes) == 202
