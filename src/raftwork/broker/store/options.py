@@ -18,7 +18,7 @@ class StoreOptions:
     segment_bytes: int = MIB
     #: A write-ahead log this long is copied into the database at the end of the turn, which takes
     #: some 3 ms for each MiB; meanwhile no request is answered.
-    wal_bytes: int = 4 * MIB
+    wal_bytes: int = 3 * MIB
     #: One that a reader kept growing this far: the reader is interrupted.
     wal_bytes_max: int = 512 * MIB
     #: Of the newest log entries, this much is verified at open; the rest whenever it is read.
