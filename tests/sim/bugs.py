@@ -71,8 +71,11 @@ def a_replica_known_by_its_name_alone(patch: Patch) -> None:
 
 
 def a_learner_counted_before_its_rebind_is_committed(patch: Patch) -> None:
+    original = Membership._count
+
     def count(roster: Membership) -> None:
-        roster._counted, roster.open = dict(roster.latest), bool(roster._open)
+        original(roster)
+        roster._counted = dict(roster.latest)
 
     patch.setattr(Membership, "_count", count)
 

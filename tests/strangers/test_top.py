@@ -40,10 +40,12 @@ class Terminal:
         self._before = termios.tcgetattr(theirs)
         self._said = ""
         os.set_blocking(self._ours, False)
+        # What runs the tests may say a size of its own, which would stand before the terminal's.
+        sized = {key: said for key, said in place.env.items() if key not in ("COLUMNS", "LINES")}
         self._popen = subprocess.Popen(
             command.split(),
             cwd=place.directory,
-            env={**place.env, "TERM": "xterm-256color"},
+            env={**sized, "TERM": "xterm-256color"},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -53,7 +55,11 @@ class Terminal:
 
     def see(self, *texts: str) -> None:
         """Wait until all were written since the last call: what is drawn together comes at once."""
-        self._place.wait_until(lambda: set(texts) <= self._found(texts), f"{texts} to be seen")
+        try:
+            self._place.wait_until(lambda: set(texts) <= self._found(texts), f"{texts} to be seen")
+        except AssertionError:
+            print(self._read()[-6_000:])
+            raise
         self._said = ""
 
     def _found(self, texts: Sequence[str]) -> set[str]:
