@@ -21,8 +21,8 @@ SEEDS = int(os.environ.get("RAFTWORK_SIM_SEEDS", "200"))
 #: So many are asked to have reached everything.
 ENOUGH = 200
 #: Zab has three fifths of them: what is not consensus has been simulated by then. With 80, no
-#: broadcast had been to nobody. What fewer than one history in fifty reaches is better brought about
-#: (limits.py, timers.py) than waited for.
+#: broadcast had been to nobody. What fewer than one history in fifty reaches is better brought
+#: about (limits.py, timers.py) than waited for.
 CHUNKS = [
     (protocol, start)
     for protocol, seeds in (("raft", SEEDS), ("zab", 3 * SEEDS // 5))
