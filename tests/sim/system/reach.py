@@ -218,7 +218,8 @@ _EXPECTED = (
 )
 
 #: In one of twenty to fifty histories, of which Zab has too few: what expires is handed to free
-#: slots alone, and so is hardly ever handed back; and hardly ever is no worker there for a broadcast.
+#: slots alone, and so is hardly ever handed back; and there is nearly always a worker for a
+#: broadcast.
 _RARE = (
     "broadcast: to nobody",
     "expired after it was handed back",
