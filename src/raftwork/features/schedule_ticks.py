@@ -181,6 +181,7 @@ def _make_all(ledger: Ledger, asked: Sequence[Asked], effects: list[Effect]) -> 
     for alike, some in groupby(asked, key=_alike):
         rest = [*some]
         if alike is not None:
+            # Those that remain are overwritten below.
             fates |= dict.fromkeys((each.number for each in rest), TickFate.FIRED)
             rest = _make_alike(ledger, rest, before, effects)
         for each in rest:
