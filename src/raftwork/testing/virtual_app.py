@@ -107,6 +107,12 @@ class World:
         self.cluster = VirtualCluster()
         self._made: dict[int, tuple[tuple[object, ...], Registry]] = {}
 
+    def connected_to(self, app: App) -> Connection:
+        """What this App finds where it would connect. Raises AppClosed if it is closed."""
+        if app._closed:  # noqa: SLF001
+            raise AppClosed("this App is closed")
+        return cast("Connection", self)
+
     # ---- what an App asks of its connection -----------------------------------------------------
 
     def call(
@@ -210,6 +216,10 @@ class VirtualApp(App):
         super().__init__(_ADDRESS)
         self._world = World()
 
+    def _connect(self) -> Connection:
+        # Also after the test: a thread that it left would look for brokers at the made-up address.
+        return self._world.connected_to(self)
+
     @property
     def now(self) -> datetime:
         """Virtual time; it begins with the time of day, in UTC."""
@@ -267,13 +277,8 @@ def installed() -> Iterator[VirtualApp]:
     app = VirtualApp()
     world = app._world  # noqa: SLF001 - its maker
 
-    def connect(asking: App) -> Connection:
-        if asking._closed:  # noqa: SLF001
-            raise AppClosed("this App is closed")
-        return cast("Connection", world)
-
     with (
-        mock.patch.object(App, "_connect", connect),
+        mock.patch.object(App, "_connect", lambda app: world.connected_to(app)),
         # As in a worker: `current()` in a task's threads, and checkpoints at the pace of the clock.
         mock.patch.object(threading.Thread, "start", threading.Thread.start),
         mock.patch.object(ThreadPoolExecutor, "submit", ThreadPoolExecutor.submit),

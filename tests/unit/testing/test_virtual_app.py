@@ -280,6 +280,8 @@ def test_a_thread_that_a_test_left_neither_fails_the_next_test_nor_goes_on() -> 
         assert begun.wait(30)
     thread.join(30)
     assert "the test that this App belonged to is over" in str(ended)
+    with pytest.raises(AppClosed, match="is over"):  # as for a thread that was not asking just then
+        app.named("t.add").enqueue(1)
 
 
 def test_time_does_not_pass_while_other_code_runs(virtual: VirtualApp) -> None:
