@@ -372,5 +372,5 @@ def _count(ledger: Ledger, tasks: Sequence[Unstarted], state: State) -> None:
         queue.blocked -= phases[BLOCKED]
         queue.queued -= phases[PENDING] + phases[DELAYED]
         queue.running += len(mine)
-        queue.bytes -= sum([task.size for task in mine])
+        queue.bytes -= sum(task.size for task in mine)
         ledger.settle(queue.name, state, len(mine))
