@@ -313,5 +313,6 @@ def _delay(ledger: Ledger, run: Running, due: int, effects: list[Effect]) -> Non
         return
     ledger.db.execute(_DELAY, (DELAYED, due, run.attempt, run.failures, run.losses, run.seq))
     ledger.take_back([run])
+    ledger.queues[run.queue].delayed += 1
     ledger.next_retry = min(ledger.next_retry, due)
     effects.append(AttemptEnded(run.token, run.seq))
