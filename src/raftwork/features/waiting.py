@@ -371,6 +371,7 @@ def _count(ledger: Ledger, tasks: Sequence[Unstarted], state: State) -> None:
         queue.scheduled -= phases[SCHEDULED]
         queue.blocked -= phases[BLOCKED]
         queue.queued -= phases[PENDING] + phases[DELAYED]
+        queue.delayed -= phases[DELAYED]
         queue.running += len(mine)
         queue.bytes -= sum(task.size for task in mine)
         ledger.settle(queue.name, state, len(mine))

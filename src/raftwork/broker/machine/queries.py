@@ -125,6 +125,7 @@ def queue_status(queue: Queue) -> QueueStatus:
         queue.blocked,
         queue.cancelled,
         queue.paused_until,
+        queue.delayed,
     )
 
 

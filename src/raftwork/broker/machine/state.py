@@ -97,6 +97,8 @@ class Queue:
     cancelled: int = 0
     #: Machine time until which nothing of it is handed out; 0 while it is not paused.
     paused_until: int = 0
+    #: Of those that are queued, how many wait for a retry.
+    delayed: int = 0
     #: What was set for it, and the same packed; changed by `set` alone.
     settings: QueueSettings = NOTHING_SET
     packed_settings: builtins.bytes = _NOTHING_PACKED
@@ -117,7 +119,7 @@ class Queue:
 _QUEUE = ("number", "name", "queued", "running", "succeeded", "failed", "lost", "bytes")
 _queue_row = attrgetter(*_QUEUE, "packed_settings")
 _queue_row_two = attrgetter(
-    *(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled", "paused_until")
+    *(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled", "paused_until", "delayed")
 )
 _DROP_RUNNING = "DELETE FROM running WHERE token = ?"
 _DROP_RUNNING_SPAN = "DELETE FROM running WHERE token BETWEEN ? AND ?"
@@ -131,12 +133,14 @@ _RUNNING = ByLevel(
     FROM running JOIN task USING (seq) JOIN queue ON queue.number = task.queue
     ORDER BY token"""
 )
+_DELAYED = """SELECT queue, count(*) FROM task
+    WHERE phase = ? AND due IS NOT NULL GROUP BY queue"""
 _COUNTERS = """UPDATE machine SET time = ?, seq = ?, token = ?,
     results = ?, result_bytes = ?, tombstones = ?"""
 _COUNTERS_TWO = f"{_COUNTERS}, queues = ?"
 _FIRST_DEAD = "SELECT length(spec) + length(payload) FROM dead ORDER BY number LIMIT ?"
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_QUEUE_TWO = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_QUEUE_TWO = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Ledger:
@@ -449,6 +453,9 @@ class Ledger:
             queue = Queue(*row[:8], *row[9:])
             queue.set(settings_of(row[8]))
             self.queues[queue.name] = self.numbered[queue.number] = queue
+        if self.level < level_two.LEVEL:  # above it stands in the row
+            for number, count in self.db.execute(_DELAYED, (DELAYED,)):
+                self.numbered[number].delayed = count
 
     def _load_running(self) -> Iterator[Running]:
         for row in self.db.execute(_RUNNING.at(self.level)):
