@@ -236,7 +236,7 @@ def checksums(spec: bytes, tasks: Columns, level: int) -> list[int]:
     start = crc32(spec)
     if not tasks.keys and not tasks.extras:
         calls = tasks.payloads if level < LEVEL_OPTIONS else map(_call, tasks.payloads)
-        return [crc32(call, start) for call in calls]
+        return list(map(crc32, calls, repeat(start)))
     keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
     last, packed = None, b""
     crcs: list[int] = []
