@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from raftwork.messages import FromBroker, ToBroker
 
 #: Between two looks at the chores (ms).
-CHORES_MS = 10
+CHORES_MS = 20
 #: Between turns (ms) while something waits for a connection to drain, or for its slice of a turn.
 WAITING_MS = 5
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
@@ -164,8 +164,9 @@ class Node:
     def wake_at(self) -> int:
         """When the next turn is due at the latest."""
         if not (self.quiet and self._due):
-            self._due, replica = self._next_turn(), self._replica
-            self.patient_until = self._now + (0 if replica is None else replica.patience)
+            self._due, self.patient_until = self._next_turn(), self._now
+            if self._replica is not None and self._supervisor.leadership is not None:
+                self.patient_until += self._replica.patience  # to a follower all is news
         return self._due
 
     def _next_turn(self) -> int:
@@ -270,7 +271,9 @@ class Node:
             self._chores(now)
         if self._replica is not None:
             self._replica.turn(now)
-        self._tell_leader(now)
+        known = None if self._replica is None else self._replica.core.leading
+        if self._announced != (known, self._supervisor.leadership is not None):
+            self._tell_leader(now)
         self.released()
         self.quiet = self._replica is None or not self._replica.background  # a file wakes nobody
         self._due = 0
@@ -402,10 +405,7 @@ class Node:
     def _tell_leader(self, now: int) -> None:
         """Push a change of leader to every session: none has to find out by asking."""
         known = None if self._replica is None else self._replica.core.leading
-        state = known, self._supervisor.leadership is not None
-        if self._announced == state:
-            return
-        self._announced = state
+        self._announced = known, self._supervisor.leadership is not None
         leader = self._leader(now)
         if leader.name != self._setup.name:
             self._leader_events.follows(leader.epoch, leader.name)

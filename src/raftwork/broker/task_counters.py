@@ -39,23 +39,23 @@ class _Counts:
         self.runs = DurationCounter()
 
     def take(self, event: Happened) -> None:
-        kind = event.kind
+        kind, tasks = event.kind, len(event.ids) or 1
         if kind is EventKind.FINISHED:
-            self.succeeded += event.events
+            self.succeeded += tasks
             self._ran(event)
         elif kind is EventKind.ENQUEUED:
-            self.enqueued += event.events
+            self.enqueued += tasks
         elif kind is EventKind.RETRIED:
-            self.retried += event.events
+            self.retried += tasks
             self._attempt_failed(event)
         elif kind is EventKind.FAILED:
-            self.failed += event.events
+            self.failed += tasks
             self._attempt_failed(event)
         elif kind is EventKind.LOST:
-            self.lost += event.events
+            self.lost += tasks
             self._attempt_failed(event)
         else:
-            self.cancelled += event.events
+            self.cancelled += tasks
 
     def _ran(self, event: Happened) -> None:
         """Of what ran for some milliseconds only that is known."""

@@ -67,8 +67,7 @@ if TYPE_CHECKING:
 
 _queued = maker(Queued)
 
-_INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO NOTHING"""
+_INSERT = "INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
 
 _key_and_extras = itemgetter(3, 4)
@@ -207,7 +206,7 @@ def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
     Raises ProtocolError if its first id is known and one of its ids is, with other contents.
     """
     # Asked of every batch, and nearly all are new: one look tells.
-    if not tasks.ids or ledger.db.execute(_IS_KNOWN, (tasks.ids[0],)).fetchone() is None:
+    if not tasks.ids or ledger.db.execute(_IS_KNOWN, (tasks.ids[0],)).get is None:
         return False
     return not new_rows(ledger, spec, rows_of(spec, tasks, ledger.level))
 
@@ -450,17 +449,15 @@ def _insert_all(ledger: "Ledger", spec: Spec, packed: bytes, tasks: Columns) -> 
 
 def _insert(ledger: "Ledger", spec: Spec, packed: bytes, tasks: Columns) -> bool:
     """Insert all tasks or, if an id is known, none."""
-    db, first = ledger.db, ledger.seq + 1
+    first = ledger.seq + 1
     known = spec.queue in ledger.queues
     number = ledger.queues[spec.queue].number if known else ledger.last_queue + 1
     ids, crcs, keys = tasks.ids, checksums(packed, tasks, ledger.level), tasks.keys or repeat("")
     rest = repeat(number), keys, repeat(packed), tasks.payloads
     new = zip(numbers_from(first), ids, crcs, *rest)
-    before = db.total_changes()
-    db.executemany(_INSERT, new)
-    if db.total_changes() - before == len(ids):
+    if ledger.insert(_INSERT, new):
         return True
-    db.execute("DELETE FROM task WHERE seq >= ?", (first,))
+    ledger.db.execute("DELETE FROM task WHERE seq >= ?", (first,))
     return False
 
 

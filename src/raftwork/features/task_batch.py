@@ -251,7 +251,7 @@ def checksums(spec: bytes, tasks: Columns, level: int) -> list[int]:
     """Of each of the batch's tasks, what tells a repeated id from a used one."""
     start = crc32(spec)
     if not tasks.keys and not tasks.extras:
-        return [crc32(call, start) for call in _calls(tasks.payloads, level)]
+        return list(map(crc32, _calls(tasks.payloads, level), repeat(start)))
     if not tasks.keys and tasks.extras.count(tasks.extras[0]) == len(tasks.ids):
         packed = _packed(tasks.extras[0])  # an empty key adds nothing
         return [crc32(packed, crc32(call, start)) for call in _calls(tasks.payloads, level)]

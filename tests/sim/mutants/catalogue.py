@@ -264,8 +264,8 @@ MACHINE = (
     _mutant(
         "known ids enqueued again",
         f"{_FEATURES}.enqueue:_insert",
-        "executemany(_INSERT, new)",
-        'executemany(_INSERT.replace("DO NOTHING", "DO UPDATE SET seq = excluded.seq"), new)',
+        "insert(_INSERT, new)",
+        'insert(_INSERT.replace("INSERT", "INSERT OR REPLACE"), new)',
         fast=True,
     ),
     _mutant(

@@ -332,6 +332,19 @@ def test_a_follower_applies_several_entries_at_once_and_not_late() -> None:
     assert kinds(a).count("applied") == 1
 
 
+def test_an_entry_that_comes_just_before_the_time_has_what_waits_applied() -> None:
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_within=20))
+    began = a.now
+    a.hear("b", Append(1, ORIGIN, 1, 0, (entry(1),)))
+    assert a.store.applied == ORIGIN
+
+    a.sleep(began + 17 - a.now)
+    assert a.store.applied == ORIGIN
+    a.hear("b", Append(1, Position(1, 1), 2, 0, (entry(2),)))
+
+    assert a.store.applied == (1, 2)
+
+
 def test_a_follower_lets_no_more_wait_than_it_may() -> None:
     config = Config(apply_within=1_000, apply_waiting_bytes=100)
     a = Member(peer("a"), NAMES, formed(NAMES), config=config)

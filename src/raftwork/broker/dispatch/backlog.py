@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from heapq import heappop, heappush
 from itertools import count, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from raftwork.broker.dispatch.skipped import Skipped
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PAGE_TASKS = 2_000
 PAGE_BYTES = 4 * 1024 * 1024
 _waiting = maker(Waiting)
+_payload = itemgetter(1)
 #: Later than any number.
 NEVER = 2**63
 #: So many of the tasks that wait again are read at a time.
@@ -59,7 +61,7 @@ class Backlog:
             return
         tasks = effect.tasks
         self._passed, tasks_after = effect.first - 1, len(self._page) + len(tasks)
-        size = sum([len(payload) for _, payload in tasks])
+        size = sum(map(len, map(_payload, tasks)))
         if tasks_after > PAGE_TASKS or self._bytes + size > PAGE_BYTES:
             self._more = True
             return

@@ -258,7 +258,8 @@ class Leadership:
         if due:
             self._pass_time(now)
         time = self.processor.view.time if now == self._looked_at else self._look(now)
-        self._gather(time, now, due=due)
+        polls = self.processor.polls  # to plan adds nothing to what is looked at, in any turn
+        self._gather(time, now, due=due, polls=polls)
         refused = bool(self.processor.read_barrier.asking) and not self._ask_barrier(now)
         if self._pending:
             self._propose(time, now)
@@ -267,7 +268,7 @@ class Leadership:
             refused
             or self._pending
             or self._dispatcher.needs_plan
-            or self.processor.polls_each_turn
+            or (polls and self.processor.polls_each_turn)
             or self.workers.congested
         )
         self.plan_at = now if elsewhere else self.wake_at
@@ -280,9 +281,9 @@ class Leadership:
         if self.workers.pass_time(now, self._look(now)):
             self.capacity_changed()
 
-    def _gather(self, time: int, now: int, *, due: bool) -> None:
+    def _gather(self, time: int, now: int, *, due: bool, polls: bool) -> None:
         """Put all that is to be proposed into `_pending`."""
-        if self.processor.polls:
+        if polls:
             self.leaves = True
             self.processor.poll(now)
         if time >= self._chores_at and not self._pending:  # the log takes something

@@ -90,6 +90,8 @@ class Gates:
         self.quotas: dict[str, Quota] = {}
         self._gates: dict[GateName, Gate] = {}
         self._changed: set[GateName] = set()
+        #: Whether `flush` has anything to do.
+        self.stirred = False
         #: The gates that each running task counts at, by token.
         self._of: dict[int, tuple[GateName, ...]] = {}
         #: Gates that may let in more than before, in the order of the changes.
@@ -132,6 +134,7 @@ class Gates:
         gate = self._gates.get(name)
         if gate is None:
             gate = self._gates[name] = Gate()
+            self.stirred = self.stirred or len(self._gates) > _KEPT_MAX
             # Most limits have no rate, and none of their gates ever has a row.
             has_rows = self._rows_of.get(name[0], 0) > 0
             row = self._db.execute(_READ, name).fetchone() if has_rows else None
@@ -228,10 +231,12 @@ class Gates:
         ledger.seq += 1
         gate.timer = ledger.seq
         self._changed.add(name)
+        self.stirred = True
         ledger.set_timer(until, GATE_TIMER, gate.timer)
 
     def _changes(self, name: GateName, gate: Gate, *, was_blank: bool) -> None:
         self._changed.add(name)
+        self.stirred = True
         self._count(name, was_blank - gate.blank)
 
     def _count(self, name: GateName, more: int) -> None:
@@ -263,8 +268,9 @@ class Gates:
 
     def flush(self) -> None:
         """Write what changed since the last time."""
-        if not self._changed and len(self._gates) <= _KEPT_MAX:
+        if not self.stirred:
             return
+        self.stirred = False
         changed = sorted(self._changed)
         self._changed = set()
         put, drop = [], []

@@ -12,6 +12,7 @@ Rules of this package:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 
 import apsw
 
@@ -106,7 +107,7 @@ class Machine:
             if time > ledger.time:
                 ledger.time = time
             sweep(ledger, effects, len(data))
-            replies = [self._carry_out(command, effects) for command in batch]
+            replies = list(map(self._carry_out, batch, repeat(effects)))
             self._go_on(effects)
         except BadMessage as error:
             raise of_newer_release(at, error) from error

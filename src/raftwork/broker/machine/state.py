@@ -277,6 +277,20 @@ class Ledger:
 
     # ---- what is stored -------------------------------------------------------------------------
 
+    def insert(self, statement: str, rows: Iterable[tuple[object, ...]]) -> bool:
+        """Insert rows up to the first one that repeats what is unique; whether that is all of them.
+
+        Not the primary key, which is a number of ours: one that is taken is a defect, and must stop
+        the replica before the rows that were there are taken for new ones.
+        """
+        try:
+            self.db.executemany(statement, rows)
+        except apsw.ConstraintError as error:
+            if getattr(error, "extendedresult", 0) != apsw.SQLITE_CONSTRAINT_UNIQUE:
+                raise
+            return False
+        return True
+
     def checksums(self, ids: Sequence[str]) -> dict[str, int]:
         """By id, of those tasks that are known: what tells their contents from others."""
         return dict(self.db.execute(_CHECKSUMS, (dumps(ids),)))
@@ -477,7 +491,8 @@ class Ledger:
             self._token_written = self.token
         if self.lanes.changed:
             self.lanes.flush()
-        self.gates.flush()
+        if self.gates.stirred:
+            self.gates.flush()
         if self._touched:
             two = self.level >= level_two.LEVEL
             put, row = (_PUT_QUEUE_TWO, _queue_row_two) if two else (_PUT_QUEUE, _queue_row)

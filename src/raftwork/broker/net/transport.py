@@ -178,7 +178,9 @@ class Transport:
         self.watch(self.resolved)
         self._dialler = Dialler(self._resolver)
         self._dealers = {name: self._dealer() for name in peers}
-        self._peer_inlets = {n: Inlet(dealer, self._poller) for n, dealer in self._dealers.items()}
+        self._peer_inlets = tuple(
+            (name, dealer, Inlet(dealer, self._poller)) for name, dealer in self._dealers.items()
+        )
         self._monitors = {
             name: dealer.get_monitor_socket(_LINK_EVENTS | (FAILED if self._keys else 0))
             for name, dealer in self._dealers.items()
@@ -305,8 +307,8 @@ class Transport:
 
     def from_peers(self, ready: Container[object]) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else. `ready` is from `poll`."""
-        for name, inlet in self._peer_inlets.items():
-            if self._dealers[name] not in ready:
+        for name, dealer, inlet in self._peer_inlets:
+            if dealer not in ready:
                 continue
             for count in range(TURN_FRAMES):
                 parts = inlet.receive()

@@ -50,6 +50,7 @@ from raftwork.consensus.raft.messages import (
 from raftwork.consensus.raft.state import Candidate, Follower, Leader, Node, Outbox
 from raftwork.consensus.raft.transitions import Event, State
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from random import Random
@@ -278,23 +279,26 @@ class Raft:
         self._stirred = more = node.applying != node.commit and not self._waits
         promises = box.promises
         if box.acks:
-            promises += [Message(to, encode(reply)) for to, reply in box.acks.items()]
-        return Output(
-            deactivated=box.deactivated,
-            news=tuple(box.news),
-            send=tuple(box.send),
-            rewind=rewind,
-            append=append,
-            state=node.hard_state if box.state else None,
-            stage=tuple(box.stage),
-            committed=committed,
-            more=more,
-            roster=roster,
-            activated=activated,
-            reads=passed,
-            send_after_sync=tuple(promises),
-            make_snapshot=box.make_snapshot,
-            install=box.install,
+            promises += [_message((to, encode(reply))) for to, reply in box.acks.items()]
+        state = node.hard_state if box.state else None
+        return _output(
+            (
+                box.deactivated,
+                tuple(box.news),
+                tuple(box.send),
+                rewind,
+                append,
+                state,
+                tuple(box.stage),
+                committed,
+                roster,
+                activated,
+                more,
+                passed,
+                tuple(promises),
+                box.make_snapshot,
+                box.install,
+            )
         )
 
     @property
@@ -309,14 +313,19 @@ class Raft:
 
     def _next_due(self) -> int:
         node, role = self._node, self._node.role
-        if isinstance(role, Leader):
+        if type(role) is Leader:
             at = replication.beat_at(node, role)
             if role.quorum_until < at:  # by what was known then
                 role.quorum_until = election.quorum_until(node, role)
                 at = min(at, role.quorum_until)
             return at if role.transfer is None else min(at, role.transfer.deadline)
-        at = min(role.deadline, role.ask_at) if type(role) is Candidate else role.deadline
-        return min(at, self._apply_at) if self._waits and self._apply_at is not None else at
+        if type(role) is Follower:
+            at = role.deadline
+        else:
+            assert isinstance(role, Candidate)
+            at = min(role.deadline, role.ask_at)
+        apply_at = self._apply_at if self._waits else None
+        return at if apply_at is None or apply_at > at else apply_at
 
     @property
     def status(self) -> Status:
@@ -407,12 +416,14 @@ class Raft:
         if self._apply_at is None or type(node.role) is Leader:
             return False
         return node.log.durable != node.log.last.seq or (
-            node.now < self._apply_at
+            node.now < self._apply_at - config.apply_within // 5
             and node.log.bytes_after(node.applying) < config.apply_waiting_bytes
         )
 
 
 _EMPTY = Outbox()
+# Each entry takes some of them. An Output's fields are given in their order.
+_message, _output = maker(Message), maker(Output)
 
 
 def _admit(node: Node, src: Peer, message: RaftMessage) -> bool:

@@ -46,11 +46,13 @@ class Appends(dict[tuple[int, int], tuple[bytes, int, int]]):
 
 def flush(node: Node, leader: Leader) -> None:
     """Send every peer what it may be sent now."""
-    appends = Appends(node, leader)
+    appends: Appends | None = None
     level = node.log.last.seq + 1
     for name, peer in leader.peers.items():
         if peer.next == level and not peer.beat and not peer.probing:
             continue  # nothing to say
+        if appends is None:
+            appends = Appends(node, leader)
         if peer.next - 1 < node.log.base.seq:
             snapshot.offer(node, name, peer)
             known = 0

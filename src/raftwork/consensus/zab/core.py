@@ -415,7 +415,7 @@ class Zab:
         if self._apply_at is None or isinstance(node.role, Leader):
             return False
         return node.log.durable != node.log.last or (
-            node.now < self._apply_at
+            node.now < self._apply_at - config.apply_within // 5
             and node.log.bytes_after(node.applying) < config.apply_waiting_bytes
         )
 

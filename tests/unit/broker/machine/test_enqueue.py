@@ -1,5 +1,6 @@
 """A task enters once, or the whole batch is refused with a reason."""
 
+import apsw
 import pytest
 
 from raftwork.broker.machine import ClusterSettings
@@ -199,6 +200,16 @@ def test_what_was_stored_below_level_two_is_the_same_call_above_it(keyed: bool) 
     driver.apply(Raise(LEVELS.most, "later"))
     assert driver.effects(driver.put("a")._replace(tasks=pack([row]))) == []
     assert driver.refusal(driver.put("a", payload=pack([[1], {}]))).code is Code.PROTOCOL
+
+
+def test_a_number_that_is_taken_stops_the_replica_and_takes_no_row_away(driver: Driver) -> None:
+    driver.enqueue("a")
+    driver.machine.state.seq -= 1
+
+    with pytest.raises(apsw.ConstraintError):
+        driver.apply(driver.put("b"))
+
+    assert driver.db.execute("SELECT seq, id FROM task").fetchall() == [(1, "a")]
 
 
 def test_an_id_twice_in_a_batch_is_one_task(driver: Driver) -> None:

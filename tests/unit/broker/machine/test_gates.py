@@ -94,6 +94,18 @@ def driver() -> Limited:
 # ---- concurrency --------------------------------------------------------------------------------
 
 
+def test_gates_that_nothing_holds_are_forgotten_where_there_are_many(
+    driver: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raftwork.broker.machine.gates._KEPT_MAX", 3)
+    driver.do(limit("stripe", concurrency=1), put("a", key="a"))
+    for number in range(10):
+        driver.machine.gates.find(("stripe", f"{number}"))
+        driver.do(Tick())
+
+    assert len(driver.machine.gates._gates) <= 3
+
+
 def test_so_many_run_at_once_and_no_more(driver: Limited) -> None:
     driver.do(limit("stripe", concurrency=2), put("a", "b", "c"))
     tokens = driver.try_all(1, 2, 3)
