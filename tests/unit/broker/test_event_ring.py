@@ -182,7 +182,12 @@ def test_an_entry_adds_a_row_at_the_end_and_takes_no_page_apart(tmp_path: Path) 
     db = apsw.Connection(str(tmp_path / "db"))
     db.execute("PRAGMA journal_mode = WAL")
     pages: list[int] = []
-    db.set_wal_hook(lambda _db, _name, count: pages.append(count) or 0)
+
+    def committed(_db: apsw.Connection, _name: str, count: int) -> int:
+        pages.append(count)
+        return 0
+
+    db.set_wal_hook(committed)
     own = Store(db)
     ring = EventRing(own)
     for seq in range(1, 302):
