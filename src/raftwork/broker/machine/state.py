@@ -114,10 +114,8 @@ class Ledger:
         self.results, self.result_bytes, self.tombstones = kept[:3]
         check_level(self.level, self.release, levels, blank=self.blank)
         self.settings = cluster_settings.read(db)
-        self.queues: dict[str, Queue] = {}
-        self.numbered: dict[int, Queue] = {}
-        for queue in load_queues(self.db, self.level):
-            self.queues[queue.name] = self.numbered[queue.number] = queue
+        self.numbered = {queue.number: queue for queue in load_queues(db, self.level)}
+        self.queues = {queue.name: queue for queue in self.numbered.values()}
         #: The last queue's number. From level 2 on a queue may be gone, and its number with it.
         self.last_queue = kept[3] if len(kept) > 3 else max(self.numbered, default=0)
         # Bounded by the setting `dead`, so counting them at the start costs little.
