@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from raftwork.broker.options import CONSENSUS
-from tests.sim.system.reach import EXPECTED
+from tests.sim.system.reach import COMMON, OF_PROTOCOL
 from tests.sim.system.runs import Run, end_when_told, run, run_all
 from tests.sim.system.soak import read, soak
 
@@ -45,7 +45,7 @@ def main(
             _show(each, consensus)
         reached.update(each.reached)
         hashes[each.seed] = f"{each.hash:08x}"
-    for name in EXPECTED[consensus]:
+    for name in (*OF_PROTOCOL[consensus], *COMMON):
         print(f"{reached[name]:8} {name}")
     print(f"{len(hashes)} seeds hold")
     if report is not None:
@@ -62,7 +62,7 @@ def _soak(first: int, last: int, jobs: int, consensus: str, progress: Path) -> N
     for stride in strides:
         reached.update(stride.reached)
         failed.update(stride.failed)
-    for name in EXPECTED[consensus]:
+    for name in (*OF_PROTOCOL[consensus], *COMMON):
         print(f"{reached[name]:8} {name}")
     print(f"{sum(s.last - s.first + 1 for s in strides)} seeds, {len(failed)} failed")
     for number, what in failed.items():
