@@ -169,11 +169,10 @@ class Executor(futures.Executor):
         """Take no more calls; with `cancel_futures` end those that have not been sent."""
         with self._lock:
             self._closed = True
-            waiting = list(self._waiting) if cancel_futures else []
+            if cancel_futures:  # under the lock: afterwards some of them are sent
+                for call in tuple(self._waiting):
+                    call.future.cancel()
             loop, thread = self._loop, self._thread
-        for call in waiting:
-            call.future.cancel()
-        del waiting
         if loop is not None and thread is not None and thread.is_alive():
             loop.call_soon_threadsafe(self._end_if_done)
             if wait and thread is not threading.current_thread():
@@ -258,7 +257,8 @@ class Executor(futures.Executor):
             future._sent.set()  # noqa: SLF001
             answer = cast("list[Any]", await handle.aresult())
         except TaskCancelled:
-            future.cancel()
+            # Not RunFuture's, which asks the cluster: it would hold up all calls, and may fail.
+            futures.Future.cancel(future)
             _end(future, None)
         except Exception as error:  # noqa: BLE001 - it belongs into this future alone
             _end(future, error)

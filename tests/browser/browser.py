@@ -113,6 +113,17 @@ class Browser:
     def see(self, text: str, patience: float = PATIENCE_S) -> None:
         self.wait(lambda: text in self.text(), repr(text), patience)
 
+    def click(self, css: str, what: str) -> None:
+        """The first of these, once there is one: what was found may be drawn anew meanwhile."""
+
+        def clicked() -> bool:
+            for element in self.all(css):
+                element.click()
+                return True
+            return False
+
+        self.wait(clicked, what)
+
     def press(self, text: str, inside: str = "body") -> None:
         """The button of this text, once it can be pressed."""
 

@@ -1,6 +1,7 @@
 """What runs while somebody looks."""
 
 import logging
+import os
 import time
 
 from raftwork import App, current
@@ -16,13 +17,16 @@ def send(to: str) -> str:
 
 
 @app.task(name="reports.build")
-def build(pages: int) -> int:
+def build(pages: int, go: str = "") -> int:
+    """Ends once there is the file `go`, if one is named."""
     for page in range(pages):
         if current().cancelled:
             raise InterruptedError
         log.info("begins page %d", page)
         current().progress(page / pages, f"page {page} of {pages}")
         time.sleep(0.5)
+    while go and not os.path.exists(go):
+        time.sleep(0.02)
     return pages
 
 

@@ -132,13 +132,17 @@ def test_what_runs_is_cancelled_by_the_keyboard_alone(browser: Browser, place: P
     wait_until(lambda: run.status() == "cancelled", "its end")
 
 
-def test_the_log_of_what_runs_is_followed_until_its_end(browser: Browser, place: Place) -> None:
-    run = place.app.named("reports.build").enqueue(6)
+def test_the_log_of_what_runs_is_followed_until_its_end(
+    browser: Browser, place: Place, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"  # it may not end before the page is there
+    run = place.app.named("reports.build").enqueue(6, str(go))
     browser.open(f"{place.url}/#/task?id={run.id}")
     browser.press("Follow its log")
     browser.see("begins page 5")
     browser.shot("log-light")
     assert browser.findings() == []
+    go.touch()
     browser.see("Nothing more comes.")
     assert run.status() == "succeeded"
 
@@ -150,7 +154,7 @@ def test_dead_tasks_are_run_again_and_purged_and_first_said(browser: Browser, pl
     mine = quote("customer: 'd")
     browser.open(f"{place.url}/#/dead?error={mine}")
     browser.see("Run all of this filter again")
-    browser.wait(lambda: browser.all("main td input"), "the boxes")[0].click()
+    browser.click("main td input", "the boxes")
     browser.press("Run it again")
     browser.press("Run them", "dialog")
     browser.see("1 task was enqueued once more")
@@ -202,11 +206,16 @@ def test_a_queues_settings_are_changed(browser: Browser, place: Place) -> None:
 def test_failures_of_a_kind_are_run_again(browser: Browser, place: Place) -> None:
     browser.open(f"{place.url}/#/failures")
     browser.see("billing.charge")
-    browser.all("summary")[0].click()
-    browser.wait(
-        lambda: [b for b in browser.all("main button") if b.text.startswith("Run all")],
-        "the button",
-    )[0].click()
+    browser.click("summary", "the kind")
+
+    def pressed() -> bool:
+        for button in browser.all("main button"):
+            if button.text.startswith("Run all"):
+                button.click()
+                return True
+        return False
+
+    browser.wait(pressed, "the button")
     browser.shot("failures-open-light")
     browser.press("Run them", "dialog")
     browser.see("were enqueued once more")

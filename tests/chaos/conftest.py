@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from raftwork import App
 from raftwork.chaos.history import Stored, read
 from raftwork.chaos.processes import Brokers
 from raftwork.chaos.run import Plan, Report, Trial, own_cluster
@@ -29,6 +30,24 @@ def wait_until(condition: Callable[[], object], what: str, within: float = PATIE
     while not condition():
         assert time.monotonic() < deadline, f"not within {within} s: {what}"
         time.sleep(0.02)
+
+
+def leader_of(brokers: Brokers) -> str:
+    """Who leads; waits for one. On a busy machine its answer may once be too late."""
+    found: list[str | None] = []
+
+    def leads() -> bool:
+        found.append(brokers.see().leader)
+        return found[-1] is not None
+
+    wait_until(leads, "a leader")
+    return found[-1] or ""
+
+
+def calm(brokers: Brokers) -> None:
+    """A busy machine alone costs no leader its place, and no worker its tasks, from now on."""
+    with App(brokers=brokers.text, timeout=PATIENCE) as app:
+        app.cluster.set(election_timeout=5, worker_lease=60, worker_reconnect=60)
 
 
 class Load:

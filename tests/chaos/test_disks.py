@@ -14,7 +14,7 @@ import pytest
 
 from raftwork.chaos.processes import Brokers
 from raftwork.testing.processes import LocalCluster
-from tests.chaos.conftest import Load, started, under_load, wait_until
+from tests.chaos.conftest import Load, leader_of, started, under_load, wait_until
 
 
 @contextmanager
@@ -74,19 +74,18 @@ def test_a_replica_whose_disk_is_full_stops_and_comes_back_with_room(
 
 def make_it(role: str, name: str, brokers: Brokers, load: Load) -> None:
     """Restart leaders until `name` has the role."""
-    while (brokers.see().leader == name) != (role == "leader"):
+    while (leader_of(brokers) == name) != (role == "leader"):
         pause_leader(brokers)
         load.trial.wait_until_whole()
 
 
 def pause_leader(brokers: Brokers) -> None:
     """Until there is another."""
-    old = brokers.see().leader
-    if old is not None:
-        process = brokers.running()[old]
-        process.signal(signal.SIGSTOP)
-        wait_until(lambda: brokers.see().leader not in (old, None), "another leader")
-        process.signal(signal.SIGCONT)
+    old = leader_of(brokers)
+    process = brokers.running()[old]
+    process.signal(signal.SIGSTOP)
+    wait_until(lambda: brokers.see().leader not in (old, None), "another leader")
+    process.signal(signal.SIGCONT)
 
 
 def fill(path: Path) -> None:
@@ -105,8 +104,7 @@ def test_a_replica_whose_writes_fail_stops_and_comes_back(
     """No file may grow any more: the same to SQLite as a disk that answers with errors."""
     brokers = started(local)
     with under_load(brokers, tmp_path) as load:
-        leader = brokers.see().leader
-        assert leader is not None
+        leader = leader_of(brokers)
         with load.trial.struck("disk-error", "leader", leader):
             pid = local.children[leader].pid
             # Its log is shorter, its database and write-ahead log are longer.

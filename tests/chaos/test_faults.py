@@ -9,7 +9,7 @@ from raftwork.chaos.history import Asked, Journal, Stored, now
 from raftwork.chaos.nemesis import ROLES, Fault, Kind
 from raftwork.chaos.processes import Brokers
 from raftwork.chaos.run import Plan, Trial
-from tests.chaos.conftest import under_load
+from tests.chaos.conftest import leader_of, under_load, wait_until
 
 
 def skip_unless_possible(kind: Kind, brokers: Brokers) -> None:
@@ -39,6 +39,7 @@ def test_a_leader_cut_off_in_one_direction_is_replaced(
     """A leader that hears nobody must resign; one whom nobody hears must be given up."""
     skip_unless_possible("partition", brokers)
     with under_load(brokers, tmp_path) as load:
+        leader_of(brokers)
         running, old = brokers.running(), brokers.see()
         assert old.leader is not None and old.epoch is not None
         with load.trial.struck(f"partition-{direction}", "leader", old.leader):
@@ -46,7 +47,8 @@ def test_a_leader_cut_off_in_one_direction_is_replaced(
             load.wait_for_more()  # which the old leader cannot commit
             socket_filters.heal(running)
         load.trial.wait_until_whole()
-        assert (brokers.see().epoch or 0) > old.epoch
+        epoch = old.epoch
+        wait_until(lambda: (brokers.see().epoch or 0) > epoch, "a later epoch")
 
 
 def test_a_loss_would_be_found(brokers: Brokers, tmp_path: Path) -> None:

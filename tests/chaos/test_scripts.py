@@ -13,7 +13,7 @@ import pytest
 
 from raftwork.chaos.history import Healed, Struck, parse
 from raftwork.chaos.processes import Brokers, Process
-from tests.chaos.conftest import wait_until
+from tests.chaos.conftest import PATIENCE, leader_of, wait_until
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted(HERE.glob("*.sh"))
@@ -25,7 +25,7 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PYTHON": sys.executable},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE,
         check=False,
     )
 
@@ -42,7 +42,7 @@ def ending(directory: Path) -> Iterator[None]:
     finally:
         for process in started_in(directory):
             process.signal(signal.SIGKILL)
-            process.wait(10)
+            process.wait(PATIENCE)
 
 
 def started_in(directory: Path) -> list[Process]:
@@ -68,7 +68,7 @@ def wait_for_all(brokers: Brokers) -> None:
 def test_a_killed_leader_is_started_again(brokers: Brokers, tmp_path: Path) -> None:
     with ending(tmp_path):
         wait_for_all(brokers)
-        before, leader = pids(brokers), brokers.see().leader
+        before, leader = pids(brokers), leader_of(brokers)
         done = run("kill_leader.sh", str(tmp_path), "--lasting", "0.2")
         assert done.returncode == 0, done.stderr
         begin, end = map(parse, done.stdout.splitlines())
@@ -104,7 +104,7 @@ def test_a_script_that_is_told_to_stop_ends_its_fault(brokers: Brokers, tmp_path
             assert isinstance(parse(script.stdout.readline()), Struck)
             wait_until(lambda: len(brokers.running()) == 2, "one is dead")
             script.terminate()
-            assert script.wait(20) == 128 + signal.SIGTERM
+            assert script.wait(PATIENCE) == 128 + signal.SIGTERM
         wait_for_all(brokers)
 
 
@@ -130,7 +130,7 @@ def test_a_pid_file_that_names_a_stranger_harms_nobody(brokers: Brokers, tmp_pat
     with subprocess.Popen(["sleep", "60"]) as stranger:
         for process in brokers.running().values():
             process.signal(signal.SIGKILL)
-            process.wait(10)
+            process.wait(PATIENCE)
         for name in brokers.addresses:
             (brokers.directory(name) / "broker.pid").write_text(f"{stranger.pid}\n")
         done = run("kill_random.sh", str(tmp_path))

@@ -13,7 +13,7 @@ from raftwork.messages import (
     Refused,
 )
 from raftwork.wire import pack
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 
 
 class RawClient:
@@ -31,7 +31,7 @@ class RawClient:
         if name:
             self.socket.setsockopt(zmq.IDENTITY, name)
         self.socket.linger = 0
-        self.socket.rcvtimeo = self.socket.sndtimeo = 10_000
+        self.socket.rcvtimeo = self.socket.sndtimeo = int(PATIENCE * 1000)
         if connect:
             self.connect(address)
 

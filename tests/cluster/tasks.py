@@ -90,7 +90,7 @@ def until(path: str) -> int:
 @app.task(name="add_elsewhere")
 def add_elsewhere(x: int, y: int) -> int:
     """Has another task do it."""
-    return add.enqueue(x, y).result(timeout=20)
+    return add.enqueue(x, y).result(timeout=60)
 
 
 @app.task(name="deaf")

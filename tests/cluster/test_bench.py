@@ -6,6 +6,7 @@ import pytest
 
 from bench.harness import client, cluster
 from bench.tasks import noop
+from tests.cluster.harness import PATIENCE
 
 
 def test_a_benchmarks_workers_find_their_tasks_wherever_it_is_started(
@@ -14,4 +15,4 @@ def test_a_benchmarks_workers_find_their_tasks_wherever_it_is_started(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)
     with cluster(brokers=1) as made, client(made) as app:
-        assert app.enqueue(noop.name).result(timeout=30) is None
+        assert app.enqueue(noop.name).result(timeout=PATIENCE) is None

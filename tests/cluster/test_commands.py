@@ -22,7 +22,7 @@ def test_a_broker_announces_itself_and_runs_until_told(make_cluster: MakeCluster
     cluster.start()
     first = cluster["solo"].log.read_text().splitlines()[0]
     assert first == f"listening solo {cluster.local.addresses['solo']}"
-    assert cluster["solo"].stop(timeout=5) == 0
+    assert cluster["solo"].stop(timeout=PATIENCE) == 0
 
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
@@ -84,7 +84,7 @@ def test_a_directory_that_is_not_this_brokers_is_refused(make_cluster: MakeClust
         return done.err
 
     assert str(cluster["a"].pid) in refused(*local.broker_arguments("a")), "it is open already"
-    cluster["a"].stop(timeout=5)
+    cluster["a"].stop(timeout=PATIENCE)
     of_a = ("--data", str(local.data("a")))
     assert "'a'" in refused(*local.broker_arguments("b"), *of_a)
     names = f"a={local.addresses['a']}"
@@ -97,7 +97,7 @@ def test_a_directory_that_is_not_this_brokers_is_refused(make_cluster: MakeClust
 def test_a_directory_keeps_to_its_protocol(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(("solo",))
     cluster.start()
-    cluster["solo"].stop(timeout=5)
+    cluster["solo"].stop(timeout=PATIENCE)
     (protocol,) = {"raft", "zab"} - {cluster.consensus}
     other = [*cluster.local.broker_arguments("solo"), "--consensus", protocol]
     done = run_cli(*other, cwd=cluster.directory)
@@ -291,7 +291,7 @@ def test_a_worker_finds_its_module_in_the_current_directory(
     (worker,) = cluster.see().workers
     assert worker.pid == child.pid
     assert worker.name.endswith(f"-{child.pid}")
-    assert child.stop(timeout=10) == 0
+    assert child.stop(timeout=PATIENCE) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -314,11 +314,11 @@ def test_a_worker_told_to_stop_while_it_imports_its_tasks_exits_0(
 def test_status_shows_brokers_workers_and_queues(cluster: Cluster) -> None:
     cluster.start_worker("w1", "--pool", "thread", "--concurrency", "3", "--queues", "default,x")
     for n in range(3):
-        cluster.app.enqueue("add", n).result(timeout=20)
+        cluster.app.enqueue("add", n).result(timeout=PATIENCE)
     dead, other = cluster.followers()
     cluster.wait_for_caught_up(other)  # two lead without the third, which may be late
     cluster.kill(dead)
-    done = cluster.cli("status", "--json")
+    done = cluster.cli("status", "--json", "--timeout", "5")
     assert (done.code, done.err) == (0, "")
     seen = json.loads(done.out)
     assert (seen["leader"], seen["consensus"], seen["stale"]) == (
@@ -364,7 +364,7 @@ def test_status_shows_brokers_workers_and_queues(cluster: Cluster) -> None:
             "paused_until": None,
         }
     }
-    people = cluster.cli("status")
+    people = cluster.cli("status", "--timeout", "5")
     assert people.code == 0
     assert all(word in people.out for word in ("leader", "unreachable", "w1", "default"))
     assert "…" not in people.out, "what goes to a pipe is not cut off"

@@ -5,16 +5,16 @@ import json
 import pytest
 
 from raftwork import Status, TaskFailed, TaskLost, UnknownTask
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 
 
 def test_a_poison_task_takes_so_many_processes_down_and_no_more(cluster: Cluster) -> None:
     worker = cluster.start_worker("w1", "--concurrency", "2")
     poison = cluster.app.enqueue("crash")
     good = [cluster.app.enqueue("add", n, 1) for n in range(50)]
-    assert [run.result(timeout=20) for run in good] == list(range(1, 51))
+    assert [run.result(timeout=PATIENCE) for run in good] == list(range(1, 51))
     with pytest.raises(TaskLost, match=r"lost 3 times .* w1 lost the process to signal 9"):
-        poison.result(timeout=20)
+        poison.result(timeout=PATIENCE)
     assert len(cluster.marks(poison.id, "start")) == 3
     assert worker.alive
     report = cluster.app.dead().show(poison.id)
@@ -28,7 +28,7 @@ def test_the_dead_are_listed_retried_once_and_purged(cluster: Cluster) -> None:
     cluster.start_worker("w1", "--concurrency", "1")
     run = cluster.app.enqueue("fail", 1)
     with pytest.raises(TaskFailed):
-        run.result(timeout=20)
+        run.result(timeout=PATIENCE)
     listed = json.loads(cluster.cli("dead", "list", "--json").out)
     assert [(task["id"], task["status"], task["failures"]) for task in listed] == [
         (run.id, "failed", 1)
@@ -39,7 +39,7 @@ def test_the_dead_are_listed_retried_once_and_purged(cluster: Cluster) -> None:
     assert (first.code, first.out) == (0, second.out)
     again = cluster.app.run(first.out.strip())
     with pytest.raises(TaskFailed):
-        again.result(timeout=20)
+        again.result(timeout=PATIENCE)
     assert len(cluster.marks(again.id, "start")) == 1
     old = cluster.leader()
     cluster.kill(old)

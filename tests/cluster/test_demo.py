@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cluster.harness import Finished, run_cli
+from tests.cluster.harness import PATIENCE, Finished, run_cli
 
 ROWS = (
     "enqueued",
@@ -39,7 +39,7 @@ def test_the_demo_loses_nothing_and_leaves_nothing_behind(tmp_path: Path, consen
     assert "leads (epoch" in done.err
     assert not list(tmp_path.iterdir())
     # What a killed worker leaves says so to the brokers, for a second at most.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while any(_below(process, tmp_path) for process in psutil.process_iter()):
         assert time.monotonic() < deadline, "a process was left behind"
         time.sleep(0.05)

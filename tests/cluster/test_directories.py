@@ -90,7 +90,7 @@ def test_a_broker_that_the_log_no_longer_reaches_catches_up_by_snapshot(cluster:
         cluster.restart(old)
         cluster.wait_for_caught_up(old)
     cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
-    assert [run.result(timeout=30) for run in runs] == values
+    assert [run.result(timeout=PATIENCE) for run in runs] == values
 
 
 def test_an_emptied_leader_comes_back_as_a_learner_and_then_counts_again(
@@ -169,7 +169,7 @@ def test_a_bit_flipped_in_the_database_is_noticed_and_cured(cluster: Cluster, wh
     with Load(cluster) as load:
         load.wait_for_more(500)
         name = cluster.followers()[0]
-        assert cluster[name].stop(timeout=5) == 0
+        assert cluster[name].stop(timeout=PATIENCE) == 0
     path = settled(cluster, name)
     page = int.from_bytes(path.read_bytes()[16:18])
     others = range(page + 1000, path.stat().st_size, page)
@@ -196,7 +196,7 @@ def test_a_bit_flipped_in_a_task_is_noticed_when_it_is_next_written(cluster: Clu
     run = cluster.app.enqueue("add", text, "!")
     name = cluster.followers()[0]
     cluster.wait_for_caught_up(name)
-    assert cluster[name].stop(timeout=5) == 0
+    assert cluster[name].stop(timeout=PATIENCE) == 0
     path = settled(cluster, name)
     flip_a_bit_of_a_task(path, text.encode())
     cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
@@ -209,13 +209,13 @@ def test_other_addresses_are_taken_on_only_when_asked(cluster: Cluster) -> None:
 
     run = cluster.app.enqueue("add", 1, 2)
     for name in cluster.names:
-        assert cluster[name].stop(timeout=5) == 0
+        assert cluster[name].stop(timeout=PATIENCE) == 0
     cluster.local.addresses.update(zip(cluster.names, free_addresses(3), strict=True))
     assert cluster.local.start_broker("a").wait(timeout=PATIENCE) == 1, "it was not asked"
     for name in cluster.names:
         cluster.local.start_broker(name, "--readdress")
     cluster.wait_for_leader()
-    done = cluster.cli("status", "--json", "--brokers", cluster.local.brokers)
+    done = cluster.cli("status", "--brokers", cluster.local.brokers, "--timeout", str(PATIENCE))
     assert done.code == 0
     again = cluster.cli("result", run.id, "--brokers", cluster.local.brokers)
     assert again.err == "queued\n"
@@ -224,7 +224,7 @@ def test_other_addresses_are_taken_on_only_when_asked(cluster: Cluster) -> None:
 def test_a_directory_of_another_cluster_at_these_addresses_is_refused(cluster: Cluster) -> None:
     cluster.wait_for_caught_up("c")
     for name in cluster.names:
-        assert cluster[name].stop(timeout=5) == 0
+        assert cluster[name].stop(timeout=PATIENCE) == 0
     (cluster.local.data("c")).rename(cluster.directory / "of the first")
     for name in ("a", "b"):
         empty(cluster, name)
@@ -234,6 +234,6 @@ def test_a_directory_of_another_cluster_at_these_addresses_is_refused(cluster: C
     empty(cluster, "c")
     (cluster.directory / "of the first").rename(cluster.local.data("c"))
     cluster.restart("c")
-    assert cluster["c"].wait(timeout=20) == 1
+    assert cluster["c"].wait(timeout=PATIENCE) == 1
     assert "says: 'c' belongs to another cluster" in cluster["c"].tail()
     assert cluster.app.enqueue("add", 1, 2).status() is Status.QUEUED

@@ -9,7 +9,7 @@ import pytest
 
 from raftwork import Run, UnknownWorker
 from raftwork.testing.processes import Child
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 
 
 def _state(cluster: Cluster, name: str) -> list[str]:
@@ -27,11 +27,11 @@ def test_a_drained_worker_finishes_what_runs_and_hands_back_the_rest(
     done = cluster.cli("drain", "w1")
     assert (done.code, done.out, done.err) == (0, "", "")
     assert _state(cluster, "w1") == ["draining"]
-    assert [run.result(timeout=20) for run in waiting] == list(range(1, 21))
+    assert [run.result(timeout=PATIENCE) for run in waiting] == list(range(1, 21))
     assert worker.alive
     (tmp_path / "go").touch()
-    assert worker.wait(timeout=20) == 0
-    assert running.result(timeout=20) == cluster.marks(running.id, "finish")[0].token
+    assert worker.wait(timeout=PATIENCE) == 0
+    assert running.result(timeout=PATIENCE) == cluster.marks(running.id, "finish")[0].token
     cluster.wait_until(lambda: not _state(cluster, "w1"), "w1 is listed no more")
 
 
@@ -52,16 +52,16 @@ def test_a_draining_worker_drains_under_the_next_leader_too(
     waiting = _drain_and_wait(cluster, "w1")
     cluster.holds_for(lambda: worker.alive and waiting.alive, "w1 runs its task", 1.0)
     (tmp_path / "go").touch()
-    assert worker.wait(timeout=20) == 0
-    assert waiting.wait(timeout=30) == 0
-    assert run.result(timeout=20) == mark.token
+    assert worker.wait(timeout=PATIENCE) == 0
+    assert waiting.wait(timeout=PATIENCE) == 0
+    assert run.result(timeout=PATIENCE) == mark.token
     cluster.start_worker("w2")
-    assert later.result(timeout=20) == 3
+    assert later.result(timeout=PATIENCE) == 3
 
 
 def _drain_and_wait(cluster: Cluster, name: str) -> Child:
     """`raftwork drain NAME --wait`, from when it waits."""
-    flags = ("--wait", "--timeout", "30", "--brokers", cluster.brokers)
+    flags = ("--wait", "--timeout", str(2 * PATIENCE), "--brokers", cluster.brokers)
     command = cluster.local.start("drain", ["drain", name, *flags])
     cluster.wait_until(lambda: f"{name} drains" in command.log.read_text(), f"{name} drains")
     return command
@@ -95,7 +95,7 @@ def test_waiting_for_a_worker_that_is_killed_meanwhile_says_so(
     waiting = _drain_and_wait(cluster, "w1")
     cluster.holds_for(lambda: waiting.alive, "w1 runs its task", 1.0)
     worker.signal(SIGKILL)
-    assert waiting.wait(timeout=30) == 1
+    assert waiting.wait(timeout=PATIENCE) == 1
     assert "w1 was lost" in waiting.tail()
 
 
@@ -103,6 +103,7 @@ def test_waiting_for_a_worker_that_is_killed_meanwhile_says_so(
 def test_a_rolling_restart_of_all_workers_loses_nothing_and_runs_nothing_twice(
     cluster: Cluster, pool: str
 ) -> None:
+    cluster.trust_workers()
     flags = ("--concurrency", "2", "--pool", pool)
     names = ["w1", "w2", "w3"]
     for name in names:
@@ -114,12 +115,12 @@ def test_a_rolling_restart_of_all_workers_loses_nothing_and_runs_nothing_twice(
             load.wait_for(name)
             cluster.start_worker(f"{name}b", *flags)
             if number % 2:
-                assert old.stop(timeout=20) == 0
+                assert old.stop(timeout=PATIENCE) == 0
             else:
-                assert cluster.cli("drain", name, "--wait", "--timeout", "20").code == 0
-                assert old.wait(timeout=20) == 0
+                assert cluster.cli("drain", name, "--wait", "--timeout", str(PATIENCE)).code == 0
+                assert old.wait(timeout=PATIENCE) == 0
             load.wait_for(f"{name}b")
-    values = [run.result(timeout=30) for run in load.runs]
+    values = [run.result(timeout=PATIENCE) for run in load.runs]
     marks = cluster.marks(what="finish")
     assert sorted(values) == sorted(mark.token for mark in marks), "each result is of its one run"
     begun = Counter(mark.task for mark in cluster.marks(what="start"))
@@ -141,7 +142,7 @@ class _Load:
         while not self._end.is_set():
             batch = nap.enqueue_many([(0.0,), (0.1,), (0.001,), (0.02,)] * 5)
             self.runs += batch
-            batch[-1].result(timeout=30)
+            batch[-1].result(timeout=PATIENCE)
 
     def wait_for(self, worker: str) -> None:
         """Until this one, too, has ended tasks, and ten more have ended anywhere."""

@@ -58,7 +58,7 @@ def solo(make_solo: Callable[[], Cluster]) -> Iterator[Cluster]:
     assert cluster["solo"].alive, cluster["solo"].tail()
     assert sum(queue.queued for queue in cluster.see().queues) == 1
     cluster.start_worker("w1", "--pool", "thread")
-    assert cluster.app.run("before").result(timeout=20) == 3
+    assert cluster.app.run("before").result(timeout=PATIENCE) == 3
     assert "Traceback" not in cluster["solo"].log.read_text()
 
 
@@ -295,7 +295,7 @@ def test_a_wrong_version_is_refused_at_the_hello(solo: Cluster) -> None:
 def test_bytes_that_are_not_even_zeromq_are_dropped(solo: Cluster) -> None:
     host, port = solo.local.addresses["solo"].split(":")
     for junk in (b"GET / HTTP/1.0\r\n\r\n", bytes(64), os.urandom(4096)):
-        with socket.create_connection((host, int(port)), timeout=5) as tcp:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as tcp:
             tcp.sendall(junk)
 
 

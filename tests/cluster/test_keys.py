@@ -62,7 +62,7 @@ def test_a_keyed_cluster_loses_its_leader_and_nothing_else(keyed: KeyedCluster) 
         old = keyed.leader()
         keyed.kill(old)
         runs += [app.enqueue("add", n, 1) for n in range(20, 40)]
-        assert [run.result(timeout=60) for run in runs] == list(range(1, 41))
+        assert [run.result(timeout=PATIENCE) for run in runs] == list(range(1, 41))
     keyed.start_keyed(old)
     keyed.wait_for_caught_up(old)
 
@@ -79,16 +79,15 @@ def test_strangers_and_unknown_keys_end_no_broker_and_hold_up_nobody(keyed: Keye
         each.start()
     try:
         began, done = time.monotonic(), 0
-        while time.monotonic() - began < 5:
-            assert keyed.app.enqueue("add", done, 1).result(timeout=60) == done + 1
+        while time.monotonic() - began < 5 or done < 5:
+            assert keyed.app.enqueue("add", done, 1).result(timeout=PATIENCE) == done + 1
             done += 1
     finally:
         over.set()
         for each in attackers:
             each.join()
     assert all(keyed[name].alive for name in NAMES)
-    assert done >= 5
-    assert keyed.see().leader
+    assert keyed.leader()
 
 
 def _resets_with_pings(address: str, _cluster: KeyedCluster, over: threading.Event) -> None:
@@ -134,19 +133,19 @@ def test_who_may_not_is_told_at_once_and_who_is_revoked_is_cut(keyed: KeyedClust
     assert "the key stranger" in said.err
     assert "not let in" in said.err
     refused = keyed.local.start("w2", ["worker", "tests.cluster.tasks:app", *_at(keyed, stranger)])
-    assert refused.wait(timeout=30) == 1
+    assert refused.wait(timeout=PATIENCE) == 1
     assert "not let in" in refused.tail()
     mail = keyed.new_key("mail", Role.CLIENT, queues=("mail.*",))
     keyed.allow(mail)
     with keyed.client(mail) as app:
-        assert app.named("add", queue="mail.out").enqueue(1, 2).result(timeout=60) == 3
+        assert app.named("add", queue="mail.out").enqueue(1, 2).result(timeout=PATIENCE) == 3
         with pytest.raises(PermissionDenied, match=r"mail\.\* only, and not for 'default'"):
             app.enqueue("add", 1, 2)
         with pytest.raises(PermissionDenied, match="has the role client"):
             app.queue("mail.out").set(max_length=5)
         other = keyed.app.enqueue("add", 3, 4)
-        assert other.result(timeout=60) == 7
-        for ask in (app.run(other.id).status, lambda: app.run(other.id).result(timeout=60)):
+        assert other.result(timeout=PATIENCE) == 7
+        for ask in (app.run(other.id).status, lambda: app.run(other.id).result(timeout=PATIENCE)):
             with pytest.raises(UnknownTask):
                 ask()
         app.named("add", queue="mail.out").enqueue(1, 2)

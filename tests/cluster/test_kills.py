@@ -145,7 +145,7 @@ def test_a_broker_may_be_told_to_stop_as_soon_as_it_listens(make_cluster: MakeCl
     for _ in range(4):
         broker = cluster.local.start_broker("solo")
         cluster.wait_until(lambda: "listening" in cluster["solo"].log.read_text(), "it listens")
-        assert broker.stop(timeout=5) == 0
+        assert broker.stop(timeout=PATIENCE) == 0
         assert not pid_file.exists()
         broker.log.unlink()
 
@@ -163,8 +163,8 @@ def test_one_broker_is_a_cluster_and_keeps_its_word(make_cluster: MakeCluster) -
     cluster.kill("solo")
     cluster.start()
     cluster.start_worker("w1", "--pool", "thread")
-    assert run.result(timeout=20) == 3
-    assert cluster["solo"].stop(timeout=5) == 0
+    assert run.result(timeout=PATIENCE) == 3
+    assert cluster["solo"].stop(timeout=PATIENCE) == 0
 
 
 def test_enqueueing_again_after_a_failover_changes_nothing(
@@ -179,7 +179,7 @@ def test_enqueueing_again_after_a_failover_changes_nothing(
     with pytest.raises(ProtocolError, match="once"):
         task.enqueue(3, 4)
     cluster.start_worker("w1", "--pool", "thread")
-    assert again.result(timeout=20) == 3
+    assert again.result(timeout=PATIENCE) == 3
     task.enqueue(1, 2)
     assert [q.succeeded for q in cluster.led().queues] == [1]
     assert len(cluster.marks("once", "start")) == 1
@@ -199,7 +199,7 @@ def test_without_a_majority_enqueueing_is_unavailable_and_says_who_answered_what
         assert caught.value.ids == ("x", "y")
         for name in cluster.names:
             assert cluster.local.addresses[name] in str(caught.value)
-    status = cluster.cli("status", "--json")
+    status = cluster.cli("status", "--json", "--timeout", "5")
     assert status.code == 1
     assert '"leader": null' in status.out
     roles = {row["address"]: row["role"] for row in json.loads(status.out)["brokers"]}
@@ -210,4 +210,4 @@ def test_without_a_majority_enqueueing_is_unavailable_and_says_who_answered_what
     cluster.wait_for_leader()
     runs = cluster.app.named("add").enqueue_many([(1, 2), (3, 4)], ids=["x", "y"])
     cluster.start_worker("w1", "--pool", "thread")
-    assert [run.result(timeout=20) for run in runs] == [3, 7]
+    assert [run.result(timeout=PATIENCE) for run in runs] == [3, 7]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.cluster.conftest import PORTS, Home
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 from tests.cluster.test_tutorial import Pupil
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-priority-and-order.md"
@@ -26,7 +26,7 @@ def test_priority_place_and_order_of_keys_outlive_the_leader(cluster: Cluster) -
     cluster.wait_for_leader(other_than=old)
     cluster.start_worker("w1", *ONE_BY_ONE)
     for task in (*low, *high, *key):
-        cluster.app.run(task).result(timeout=30)
+        cluster.app.run(task).result(timeout=PATIENCE)
     started = [mark.task for mark in cluster.marks(what="start")]
     assert started == [*high, usual, *low, *key]
 

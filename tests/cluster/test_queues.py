@@ -8,7 +8,7 @@ import pytest
 from raftwork import App, ProtocolError, QueueFull, Unavailable
 from raftwork.client.queues import QueueSettings
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 
 
 def test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room(
@@ -40,8 +40,8 @@ def test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room(
         waiting = [threads.submit(wait_when_full.enqueue, n, 1) for n in range(5)]
         cluster.holds_for(lambda: not any(w.done() for w in waiting), "there is no room", 0.3)
         cluster.start_worker("w1", "--pool", "thread")
-        runs += [w.result(timeout=30) for w in waiting]
-    assert sorted(run.result(timeout=20) for run in runs) == [1, 2, 2, 3, 3, 4, 5]
+        runs += [w.result(timeout=PATIENCE) for w in waiting]
+    assert sorted(run.result(timeout=PATIENCE) for run in runs) == [1, 2, 2, 3, 3, 4, 5]
 
 
 def test_what_is_set_for_a_queue_outlives_the_leader(cluster: Cluster) -> None:

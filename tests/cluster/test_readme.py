@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.conftest import PORTS, Home, MakeCluster
 from tests.cluster.harness import ROOT, run_cli
-from tests.strangers.place import Background, Place
+from tests.strangers.place import PATIENCE, Background, Place
 
 EXAMPLE = ROOT / "examples" / "tasks.py"
 
@@ -107,13 +107,13 @@ def test_the_quick_start_works_as_printed_and_so_does_what_it_says_can_be_killed
     assert filled.code == 0, filled.err
     start = dict(zip(names, reader.starts, strict=True))
     reader.terminal(start[killed])  # an empty disk, and a log that is long since cut: by snapshot
-    place.wait_until(reader.level, f"{killed} is level again", within=60)
+    place.wait_until(reader.level, f"{killed} is level again", within=2 * PATIENCE)
     for broker in PORTS:
         assert running[broker].code is None, running[broker].text
     for broker in PORTS:
         running[broker].kill()
         reader.terminal(start[broker])
-        place.wait_until(reader.level, f"{broker} is level again", within=60)
+        place.wait_until(reader.level, f"{broker} is level again", within=2 * PATIENCE)
     reader.run_program()
     reader.run_commands()
     for each in running.values():

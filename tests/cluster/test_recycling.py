@@ -2,15 +2,16 @@
 
 from collections import Counter
 
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 
 
 def test_processes_are_replaced_after_so_many_tasks_and_every_task_runs_once(
     cluster: Cluster,
 ) -> None:
+    cluster.trust_workers()
     cluster.start_worker("w1", "--concurrency", "2", "--max-tasks-per-child", "5")
     runs = [cluster.app.enqueue("add", n, 1) for n in range(60)]
-    assert [run.result(timeout=20) for run in runs] == list(range(1, 61))
+    assert [run.result(timeout=PATIENCE) for run in runs] == list(range(1, 61))
     marks = cluster.marks()
     assert Counter(mark.task for mark in marks) == Counter(run.id for run in runs)
     assert max(Counter(mark.pid for mark in marks).values()) <= 5

@@ -81,13 +81,15 @@ def test_the_tutorial_works_as_printed(pupil: Pupil) -> None:
     assert done.code == 0, done.err
     assert done.out.splitlines()[-1].startswith("order-2: 990 cents, charged under token ")
 
+    leader = place.leader()
     counting = place.start("python many.py", "many")
     place.wait_until(lambda: "20 of 100" in counting.text, "it counts")
-    leader = place.status()["leader"]
+    counting.signal(signal.SIGSTOP)  # it may not end before this machine has come to the kill
     kill = pupil.only("kill -9 ").replace("data/a/", f"data/{leader}/")
     assert place.sh(kill).code == 0
     place.wait_until(lambda: brokers[leader].code is not None, "the leader is gone")
     assert "100 of 100" not in counting.text, "it was killed too late to show anything"
+    counting.signal(signal.SIGCONT)
     place.wait_until(lambda: counting.code is not None, "it ends")
     assert counting.code == 0, counting.text
     assert counting.text.splitlines()[-1] == "100 of 100"

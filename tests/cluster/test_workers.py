@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from raftwork import App, Run, Status, TaskFailed, TaskLost
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 
 POOLS = ["process", "thread", "async"]
 
@@ -17,10 +17,10 @@ def test_every_pool_runs_every_kind_of_task(one_broker: Cluster, pool: str) -> N
     one_broker.start_worker("w1", "--pool", pool, "--concurrency", "2")
     app = one_broker.app
     value = {"list": [1, 2.5, None, True], "bytes": b"\x00\xff", "text": "é"}
-    assert app.enqueue("echo", value).result(timeout=20) == value
-    assert app.enqueue("add", 1, y=2).result(timeout=20) == 3
+    assert app.enqueue("echo", value).result(timeout=PATIENCE) == value
+    assert app.enqueue("add", 1, y=2).result(timeout=PATIENCE) == 3
     runs = [app.enqueue("anap", 0.01), app.enqueue("nap", 0.01)]
-    tokens = [run.result(timeout=20) for run in runs]
+    tokens = [run.result(timeout=PATIENCE) for run in runs]
     assert tokens == [one_broker.marks(run.id, "finish")[0].token for run in runs]
     assert {mark.worker for mark in one_broker.marks()} == {"w1"}
 
@@ -36,7 +36,7 @@ def test_a_task_of_a_killed_worker_runs_again_under_a_greater_token(
     new = cluster.wait_for_start(run.id, attempt=2)
     assert (new.worker, new.token > old.token) == ("w2", True)
     (tmp_path / "go").touch()
-    assert run.result(timeout=20) == new.token
+    assert run.result(timeout=PATIENCE) == new.token
 
 
 def test_nobody_waits_for_a_killed_worker_to_come_back(cluster: Cluster, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_nobody_waits_for_a_killed_worker_to_come_back(cluster: Cluster, tmp_pat
     new = cluster.wait_for_start(run.id, attempt=2)
     assert (new.worker, psutil.pid_exists(old.pid)) == ("w2", False)
     (tmp_path / "go").touch()
-    assert run.result(timeout=20) == new.token
+    assert run.result(timeout=PATIENCE) == new.token
 
 
 def test_a_killed_worker_takes_its_pool_with_it(one_broker: Cluster, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_late_result_of_a_worker_that_was_paused_is_refused(
     new = cluster.wait_for_start(run.id, attempt=2)
     assert new.worker == "w2"
     (tmp_path / "go").touch()
-    assert run.result(timeout=20) == new.token > old.token
+    assert run.result(timeout=PATIENCE) == new.token > old.token
     cluster.resume("w1")
     cluster.wait_until(
         lambda: any(m.worker == "w1" for m in cluster.marks(run.id, "finish")),
@@ -81,10 +81,10 @@ def test_the_late_result_of_a_worker_that_was_paused_is_refused(
     # The worker is as good as new: it is listed again, and what it runs now counts.
     cluster["w2"].kill()
     after = cluster.app.enqueue("nap", 0.0)
-    assert after.result(timeout=20) == cluster.marks(after.id, "finish")[0].token
+    assert after.result(timeout=PATIENCE) == cluster.marks(after.id, "finish")[0].token
     assert cluster.marks(after.id)[0].worker == "w1"
     with App(brokers=cluster.brokers) as fresh:
-        assert fresh.run(run.id).result(timeout=20) == new.token
+        assert fresh.run(run.id).result(timeout=PATIENCE) == new.token
     assert sum(q.succeeded for q in cluster.led().queues) == 2
 
 
@@ -100,13 +100,13 @@ def test_a_task_that_may_run_once_is_lost_with_its_worker_and_never_run_again(
     worker.kill()
     cluster.start_worker("w1", "--concurrency", "2")
     with pytest.raises(TaskLost):
-        run.result(timeout=20)
+        run.result(timeout=PATIENCE)
     assert run.status() is Status.LOST
     (tmp_path / "go").touch()
     ended = []
     for other in waiting:
         try:
-            other.result(timeout=20)
+            other.result(timeout=PATIENCE)
         except TaskLost:
             ended.append(other.id)
     assert not ended, "tasks that may run once are not held ahead"
@@ -124,7 +124,7 @@ def test_a_task_that_may_run_once_and_ended_unheard_is_not_run_again(cluster: Cl
     cluster.start_worker("w2", "--concurrency", "1")
     worker.kill()
     with pytest.raises(TaskLost):
-        run.result(timeout=20)
+        run.result(timeout=PATIENCE)
     assert len(cluster.marks(run.id, "start")) == 1
 
 
@@ -139,12 +139,12 @@ def test_a_worker_told_to_stop_finishes_what_runs_and_hands_back_the_rest(
     from signal import SIGTERM
 
     worker.signal(SIGTERM)
-    assert [run.result(timeout=20) for run in waiting] == list(range(1, 21))
+    assert [run.result(timeout=PATIENCE) for run in waiting] == list(range(1, 21))
     assert worker.alive
     (tmp_path / "go").touch()
-    assert worker.wait(timeout=20) == 0
+    assert worker.wait(timeout=PATIENCE) == 0
     (mark,) = cluster.marks(running.id, "finish")
-    assert running.result(timeout=20) == mark.token
+    assert running.result(timeout=PATIENCE) == mark.token
     assert mark.worker == "w1"
 
 
@@ -163,10 +163,10 @@ def test_a_second_signal_stops_a_worker_at_once_and_its_task_goes_back(
         lambda: any(w.state == "draining" for w in one_broker.see().workers), "w1 is draining"
     )
     worker.signal(SIGTERM)
-    worker.wait(timeout=5)
+    worker.wait(timeout=PATIENCE)
     assert one_broker.wait_for_start(run.id, attempt=2).worker == "w2"
     (tmp_path / "go").touch()
-    run.result(timeout=20)
+    run.result(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(("pool", "task"), [("process", "nap"), ("async", "anap")])
@@ -177,11 +177,11 @@ def test_a_task_over_its_time_limit_fails_and_frees_its_slot(
     began = time.monotonic()
     run = one_broker.app.named(task, timeout=0.3).enqueue(60.0)
     with pytest.raises(TaskFailed, match=r"0\.3"):
-        run.result(timeout=20)
-    assert time.monotonic() - began < 10
+        run.result(timeout=PATIENCE)
+    assert time.monotonic() - began < 60, "it ran to its end"
     assert run.status() is Status.FAILED
     assert not one_broker.marks(run.id, "finish")
-    assert one_broker.app.enqueue("add", 1, 2).result(timeout=20) == 3
+    assert one_broker.app.enqueue("add", 1, 2).result(timeout=PATIENCE) == 3
 
 
 @pytest.mark.parametrize(
@@ -194,21 +194,21 @@ def test_code_that_cannot_be_stopped_keeps_no_worker_from_stopping(
     worker = one_broker.start_worker("w1", "--pool", pool, "--concurrency", "2")
     run = one_broker.app.named(task, timeout=0.2).enqueue(*([3600.0] if task == "nap" else []))
     with pytest.raises(TaskFailed):
-        run.result(timeout=20)
-    assert worker.stop(timeout=10) == 0
+        run.result(timeout=PATIENCE)
+    assert worker.stop(timeout=PATIENCE) == 0
 
 
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])
 def test_a_task_enqueues_where_its_worker_gets_its_work(one_broker: Cluster, pool: str) -> None:
     one_broker.start_worker("w1", "--pool", pool, "--concurrency", "2")
-    assert one_broker.app.enqueue("add_elsewhere", 1, 2).result(timeout=20) == 3
+    assert one_broker.app.enqueue("add_elsewhere", 1, 2).result(timeout=PATIENCE) == 3
 
 
 def test_a_failing_task_is_retried_with_growing_pauses(one_broker: Cluster) -> None:
     one_broker.start_worker("w1", "--pool", "thread")
     began = time.monotonic()
     run = one_broker.app.named("fail", retries=3, backoff=0.2).enqueue(3)
-    assert run.result(timeout=20) == 4
+    assert run.result(timeout=PATIENCE) == 4
     assert time.monotonic() - began > 0.2 + 0.4 + 0.8
     attempts = [(mark.attempt, mark.token) for mark in one_broker.marks(run.id, "start")]
     assert [attempt for attempt, _ in attempts] == [1, 2, 3, 4]
@@ -231,7 +231,7 @@ def test_what_an_attempt_left_outlives_its_worker_and_the_leader(
     cluster.wait_for_start(run.id, attempt=2)
     cluster.wait_until(lambda: _said(run) == "attempt 2", "how far the next attempt is")
     (tmp_path / "go").touch()
-    assert run.result(timeout=20) == [1, 2]
+    assert run.result(timeout=PATIENCE) == [1, 2]
 
 
 def _said(run: Run[object]) -> str:
@@ -243,7 +243,7 @@ def test_a_task_that_keeps_failing_fails_with_its_last_error(one_broker: Cluster
     one_broker.start_worker("w1")
     run = one_broker.app.named("fail", retries=1, backoff=0.01).enqueue(5)
     with pytest.raises(TaskFailed) as caught:
-        run.result(timeout=20)
+        run.result(timeout=PATIENCE)
     assert caught.value.type == "ValueError"
     assert caught.value.message == "attempt 2 fails as asked"
     assert "in fail" in caught.value.traceback
@@ -256,23 +256,23 @@ def test_a_task_that_kills_its_process_does_not_take_the_worker_with_it(
     worker = one_broker.start_worker("w1", "--concurrency", "1")
     run = one_broker.app.enqueue("crash")
     with pytest.raises((TaskFailed, TaskLost)):
-        run.result(timeout=30)
+        run.result(timeout=PATIENCE)
     assert 1 <= len(one_broker.marks(run.id, "start")) <= 10
     assert worker.alive
-    assert one_broker.app.enqueue("add", 1, 2).result(timeout=20) == 3
+    assert one_broker.app.enqueue("add", 1, 2).result(timeout=PATIENCE) == 3
 
 
 def test_a_worker_serves_only_its_queues(one_broker: Cluster) -> None:
     one_broker.start_worker("w1", "--pool", "thread", "--queues", "mail,bulk")
     other = one_broker.app.enqueue("add", 1, 1)
     run = one_broker.app.named("add", queue="bulk").enqueue(1, 2)
-    assert run.result(timeout=20) == 3
+    assert run.result(timeout=PATIENCE) == 3
     assert other.status() is Status.QUEUED
     one_broker.start_worker("w2", "--pool", "thread")
-    assert other.result(timeout=20) == 2
+    assert other.result(timeout=PATIENCE) == 2
 
 
 def test_an_unknown_task_name_fails_and_says_what_the_worker_knows(one_broker: Cluster) -> None:
     one_broker.start_worker("w1", "--pool", "thread")
     with pytest.raises(TaskFailed, match=r"no task 'nosuch'; it knows add, .*until"):
-        one_broker.app.enqueue("nosuch").result(timeout=20)
+        one_broker.app.enqueue("nosuch").result(timeout=PATIENCE)

@@ -25,7 +25,9 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 #: Seconds; nothing that works waits it out.
-PATIENCE = float(os.environ.get("RAFTWORK_TEST_PATIENCE", "30"))
+PATIENCE = float(os.environ.get("RAFTWORK_TEST_PATIENCE", "60"))
+#: Seconds for which brokers may all say nothing, and be asked again.
+SILENCE = 10.0
 #: In the environment of everything that is started here, so that what is left behind is found.
 MARK = "RAFTWORK_TEST_PLACE"
 
@@ -163,7 +165,7 @@ class Place:
     def brokers(self) -> dict[str, Background]:
         """All of them, started; waits for a leader."""
         started = {name: self.broker(name) for name in self.addresses}
-        self.wait_until(lambda: self.status()["leader"], "a leader")
+        self.leader()
         return started
 
     def worker(self, flags: str = "", target: str = "tasks:app", name: str = "w1") -> Background:
@@ -179,7 +181,19 @@ class Place:
         return started
 
     def status(self) -> dict[str, Any]:
-        """What `raftwork status --json` prints: those who wait ask for it again and again."""
+        """What `raftwork status --json` prints: those who wait ask for it again and again.
+
+        If no broker answers at all it is asked for again for a while: on a busy machine, in the
+        time that people are let wait, that is no sign of anything.
+        """
+        deadline = time.monotonic() + SILENCE
+        while True:
+            document = self._status()
+            answer = any(row["role"] != "unreachable" for row in document["brokers"])
+            if answer or time.monotonic() > deadline:
+                return document
+
+    def _status(self) -> dict[str, Any]:
         brokers = self.env.get("RAFTWORK_BROKERS")
         if brokers is not None and not self.prefix:  # a process each time takes a CPU by itself
             text = json.dumps(observe(brokers).document())
@@ -189,6 +203,20 @@ class Place:
             assert text, done
         document: dict[str, Any] = json.loads(text)
         return document
+
+    def leader(self, other_than: str | None = None) -> str:
+        """Who leads; waits for one. That nobody answered in time is not that nobody leads."""
+
+        def leads() -> str | None:
+            leader: str | None = self.status()["leader"]
+            return leader if leader != other_than else None
+
+        return self.wait_until(leads, f"a leader other than {other_than}")
+
+    def trust_workers(self) -> None:
+        """See Cluster.trust_workers."""
+        done = self.sh("raftwork cluster set worker_lease=60 worker_reconnect=60")
+        assert done.code == 0, done
 
     def wait_until(
         self, condition: Callable[[], T | None], what: str, within: float = PATIENCE
@@ -206,7 +234,7 @@ class Place:
         """Kill everything, and look whether anything was left behind."""
         for background in self._all:
             background.kill_group()
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + PATIENCE
         while (left := self._left()) and time.monotonic() < deadline:
             time.sleep(0.02)
         for process in left:

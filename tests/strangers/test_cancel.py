@@ -91,14 +91,14 @@ def test_code_that_runs_is_told_and_the_task_ends_as_cancelled(
     alone.wait_until(lambda: _notes(alone) == ["began"], "it runs")
     said = alone.sh("raftwork cancel one")
     assert (said.code, said.out) == (0, "1\n"), said.err
-    result = alone.sh("raftwork result one --wait --timeout 20")
+    result = alone.sh("raftwork result one --wait --timeout 60")
     assert result.code == 1 and "cancelled on request" in result.err
     cleaned = ["cleaned"] if task == "coroutine" else []
     assert _notes(alone) == ["began", "told", *cleaned]
     queue = alone.status()["queues"]["default"]
     assert (queue["cancelled"], queue["running"], queue["failed"]) == (1, 0, 0)
     # The slot is free, and it cannot be cancelled twice.
-    assert alone.sh("raftwork enqueue tasks.quick --wait --timeout 20").out == "1\n"
+    assert alone.sh("raftwork enqueue tasks.quick --wait --timeout 60").out == "1\n"
     assert json.loads(alone.sh("raftwork cancel one --json").out) == {"cancelled": 0}
 
 
@@ -112,9 +112,9 @@ def test_code_that_heeds_nothing_is_ended_with_its_grace(alone: Place, pool: str
     assert alone.sh("raftwork cancel one --grace 0.5").out == "1\n"
     # The grace that was asked for, not the usual 10 s.
     alone.wait_until(lambda: alone.status()["queues"]["default"]["cancelled"] == 1, "its end", 8)
-    result = alone.sh("raftwork result one --wait --timeout 20")
+    result = alone.sh("raftwork result one --wait --timeout 60")
     assert result.code == 1 and "cancelled on request" in result.err
-    assert alone.sh("raftwork enqueue tasks.quick --wait --timeout 20").out == "1\n"
+    assert alone.sh("raftwork enqueue tasks.quick --wait --timeout 60").out == "1\n"
     alone.write("go", "")
     if pool == "process":
         assert _notes(alone) == ["began"]
@@ -128,12 +128,12 @@ def test_a_paused_queue_hands_nothing_out_until_it_is_resumed(alone: Place) -> N
     assert alone.sh("raftwork queue pause mail").code == 0
     alone.worker("--queues default,mail")
     alone.sh("raftwork enqueue tasks.quick --queue mail --id one")
-    assert alone.sh("raftwork enqueue tasks.quick --wait --timeout 20").out == "1\n"
+    assert alone.sh("raftwork enqueue tasks.quick --wait --timeout 60").out == "1\n"
     queue = alone.status()["queues"]["mail"]
     assert (queue["queued"], queue["running"], queue["paused"]) == (1, 0, True)
     assert "not empty" in alone.sh("raftwork queue delete mail").err
     assert alone.sh("raftwork queue resume mail").code == 0
-    assert alone.sh("raftwork result one --wait --timeout 20").out == "1\n"
+    assert alone.sh("raftwork result one --wait --timeout 60").out == "1\n"
     assert alone.sh("raftwork queue delete mail").code == 0
     assert "mail" not in alone.status()["queues"]
 

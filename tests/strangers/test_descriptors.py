@@ -26,7 +26,7 @@ for free in (0, 0, 1, 3, 9, 17, 19, 21):  # the first time, not even a module ca
     except Unavailable as error:
         assert "Too many open files" in str(error), (free, error)
         assert len(error.ids) == 1, (free, error.ids)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     for fd in held:
         os.close(fd)
     app._timeout = 20_000
@@ -70,16 +70,16 @@ def test_a_task_that_opens_all_files_does_not_end_its_worker(alone: Place, pool:
     worker = alone.start(
         f"bash -c 'ulimit -n 256; exec raftwork worker tasks:app --pool {pool} --concurrency 2'"
     )
-    hog = alone.sh("raftwork enqueue tasks.hog 3 --wait --timeout 20")
+    hog = alone.sh("raftwork enqueue tasks.hog 3 --wait --timeout 60")
     assert (hog.code, hog.out) == (0, "true\n"), worker.text
-    assert alone.sh("raftwork enqueue tasks.add 1 2 --wait --timeout 20").out == "3\n"
+    assert alone.sh("raftwork enqueue tasks.add 1 2 --wait --timeout 60").out == "3\n"
     assert worker.stop() == 0
 
 
 def test_a_worker_with_too_few_files_for_its_slots_says_so(alone: Place) -> None:
     alone.write("tasks.py", TASKS)
     for files in (32, 64):
-        done = alone.sh(f"ulimit -n {files}; timeout 20 raftwork worker tasks:app --concurrency 40")
+        done = alone.sh(f"ulimit -n {files}; timeout 60 raftwork worker tasks:app --concurrency 40")
         assert done.code == 1
         assert f"this process may open {files} files" in done.err
         assert "Traceback" not in done.err

@@ -53,7 +53,7 @@ def test_one_command_runs_tasks_and_edits_and_ends_with_ctrl_c(place: Place) -> 
     dev.signal(signal.SIGINT)
     place.wait_until(lambda: dev.code == 0, "Ctrl-C ends it")
     assert not (place.directory / ".raftwork/broker.pid").exists()  # it ended by itself
-    assert place._left() == []
+    place.wait_until(lambda: place._left() == [], "all that it started has ended")
 
 
 def test_the_page_works_as_printed(place: Place) -> None:
@@ -64,7 +64,7 @@ def test_the_page_works_as_printed(place: Place) -> None:
     dev = place.start(next(line for line in lines if line.startswith("raftwork dev")), "dev")
     done = place.sh(next(line for line in lines if line.startswith("raftwork enqueue")))
     assert done.out == "3\n", done
-    assert "worker | adds 1 2" in dev.text
+    place.wait_until(lambda: "worker | adds 1 2" in dev.text, "what the task printed")
 
 
 def test_killed_it_leaves_nothing_behind_and_its_tasks_on_disk(place: Place) -> None:
@@ -97,7 +97,7 @@ def test_wrong_usage_is_named_before_anything_starts(
 
 def test_a_taken_port_ends_it_with_the_reason(place: Place) -> None:
     place.broker("a")
-    place.wait_until(lambda: place.status()["leader"], "a leader")
+    place.leader()
     done = place.sh("raftwork dev tasks:app")
     assert done.code == 1
     assert "Address already in use" in done.err or "in use" in done.err

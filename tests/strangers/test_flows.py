@@ -132,9 +132,10 @@ def test_no_body_is_lost_or_run_twice_while_the_leader_is_killed(place: Place) -
     place.write("fifty.py", _FIFTY)
     brokers = place.brokers()
     place.worker("--pool thread --concurrency 4", target="jobs:app")
+    place.trust_workers()
     asking = place.start("python fifty.py", "asking")
     place.wait_until(lambda: "submitted f2" in asking.text, "some flows are in")
-    old = place.status()["leader"]
+    old = place.leader()
     brokers[old].kill()
     place.wait_until(lambda: asking.code is not None, "all flows have ended")
     assert asking.code == 0, asking.text
@@ -195,11 +196,11 @@ def test_a_broadcast_is_for_the_workers_that_were_there_one_of_which_is_killed(
     first = start("w1")
     began("one w1", "one w1", "one w2")
     place.write("one", "")
-    done = place.sh("raftwork result one --wait --timeout 30")
+    done = place.sh("raftwork result one --wait --timeout 60")
     assert json.loads(done.out) == [["w1", 0, 2], ["w2", 1, 2]], done
 
     # A new leader asks no worker later than it could say hello.
-    brokers[place.status()["leader"]].kill()
+    brokers[place.leader()].kill()
     assert place.sh("python ask.py two three").out == "two\nthree\n"
     began("one w1", "one w1", "one w2", "two w1", "two w2")
     waits = place.sh("raftwork show three/1.1")
@@ -207,9 +208,9 @@ def test_a_broadcast_is_for_the_workers_that_were_there_one_of_which_is_killed(
     first.kill()
     for name in ("two", "three"):
         place.write(name, "")
-    done = place.sh("raftwork result three --wait --timeout 30")
+    done = place.sh("raftwork result three --wait --timeout 60")
     assert (done.code, "the worker that it was meant for is gone" in done.err) == (1, True), done
-    left = place.sh("raftwork result three/1.2 --wait --timeout 30")
+    left = place.sh("raftwork result three/1.2 --wait --timeout 60")
     assert json.loads(left.out) == ["w2", 1, 2], left
     assert "three w1" not in _lines(place, "began")
 

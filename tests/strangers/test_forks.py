@@ -22,13 +22,19 @@ def fork(how):
 @app.task
 def add(x, y): return x + y
 
+def _begin(queue):
+    queue.put("begun")
+    time.sleep(3600)
+
 @app.task
 def terminate():
-    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=_begin, args=(queue,))
     child.start()
-    time.sleep(0.1)
+    queue.get()
     child.terminate()
-    child.join(5)
+    child.join(20)
     code = child.exitcode
     child.kill()
     return code
@@ -64,23 +70,23 @@ async def wait(path):
 FORKS = """
 from tasks import add, fork
 for how in "exit", "raise", "return":
-    print(fork.enqueue(how).result(timeout=20))
-    print(f"sum={add.enqueue(1, 2).result(timeout=20)}")
+    print(fork.enqueue(how).result(timeout=60))
+    print(f"sum={add.enqueue(1, 2).result(timeout=60)}")
 """
 CHILDREN = """
 from tasks import state, terminate
-print(terminate.enqueue().result(timeout=20))
-print(state.enqueue().result(timeout=20))
+print(terminate.enqueue().result(timeout=60))
+print(state.enqueue().result(timeout=60))
 """
 EXITS = """
 from tasks import leave, wait
 from raftwork import TaskFailed
 other = wait.enqueue("go")
 for _ in range(2):
-    try: leave.enqueue().result(timeout=20)
+    try: leave.enqueue().result(timeout=60)
     except TaskFailed as failed: print(failed.type)
 open("go", "w").close()
-print(other.result(timeout=20))
+print(other.result(timeout=60))
 """
 
 POOLS = pytest.mark.parametrize("pool", ["process", "thread", "async"])

@@ -35,7 +35,7 @@ for line in json.load(sys.stdin):
         asyncio.run(names["main"]())
     else:
         eval(line, names)
-assert add.enqueue(2, 3).result(30) == 5
+assert add.enqueue(2, 3).result(60) == 5
 """
 
 
@@ -99,5 +99,5 @@ def _ends_as_it_says(place: Place, task: str, line: str) -> None:
     if "Retry" in line:  # in half a minute
         place.wait_until(lambda: _held(place, task) == ["retry"], "it waits for its next attempt")
         return
-    result = place.sh(f"raftwork result {task} --wait --timeout 30")
+    result = place.sh(f"raftwork result {task} --wait --timeout 60")
     assert result.code == ("Reject" in line), (line, result)

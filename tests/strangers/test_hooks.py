@@ -55,9 +55,9 @@ def test_hooks_are_called_where_they_say(alone: Place, pool: str) -> None:
     """X16: what a module opened at its import was shared by all processes of the pool."""
     alone.write("tasks.py", TASKS)
     worker = alone.worker(f"--pool {pool} --concurrency 1")
-    opened = alone.sh("raftwork enqueue tasks.opened --id one --wait --timeout 20")
+    opened = alone.sh("raftwork enqueue tasks.opened --id one --wait --timeout 60")
     assert opened.out.strip() == "true", opened.err
-    alone.sh("raftwork enqueue tasks.fail --id two --wait --timeout 20")
+    alone.sh("raftwork enqueue tasks.fail --id two --wait --timeout 60")
     assert worker.stop() == 0
     notes = _notes(alone)
     told = [text for text, _ in notes]
@@ -85,7 +85,7 @@ def test_a_child_whose_hook_fails_runs_nothing_until_it_succeeds(alone: Place) -
     alone.wait_until(lambda: slots() == [0], "no slot counts")
     task = alone.sh("raftwork enqueue tasks.opened").out.strip()
     (alone.directory / "broken").unlink()
-    assert alone.sh(f"raftwork result {task} --wait --timeout 20").out.strip() == "true"
+    assert alone.sh(f"raftwork result {task} --wait --timeout 60").out.strip() == "true"
     assert worker.stop() == 0
 
 

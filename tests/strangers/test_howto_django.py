@@ -72,7 +72,7 @@ def test_no_task_of_djangos_is_lost_while_leaders_are_killed(place: Place) -> No
     many = place.start("python manage.py many", "many")
     for number in (30, 90):
         place.wait_until(lambda n=number: f"enqueued {n}\n" in many.text, f"{number} tasks")  # type: ignore[misc]
-        leader = place.wait_until(lambda: place.status()["leader"], "a leader")
+        leader = place.leader()
         brokers[leader].kill()
         brokers[leader] = place.broker(leader)
     place.wait_until(lambda: many.code is not None, "all results")

@@ -40,7 +40,7 @@ def test_a_task_and_its_retry_are_one_trace_though_the_leader_is_killed_between(
     worker = place.start(f"{commands[0]} --concurrency 2", "worker")
     order = place.start(commands[1], "order")
     place.wait_until(lambda: "failed and is tried again" in worker.text, "the first attempt")
-    brokers[place.status()["leader"]].kill()
+    brokers[place.leader()].kill()
     place.wait_until(lambda: order.code is not None, "the second attempt")
     assert order.code == 0 and "3\n" in order.text, order.text
     assert worker.stop() == 0
@@ -97,7 +97,7 @@ def test_a_failed_task_is_one_event_although_its_process_ends_at_once(alone: Pla
     with sentry() as (dsn, events):
         alone.env["SENTRY_DSN"] = dsn
         worker = alone.worker("--concurrency 1 --max-tasks-per-child 1", target="reported:app")
-        call = "from reported import charge; charge.enqueue(250).result(timeout=30)"
+        call = "from reported import charge; charge.enqueue(250).result(timeout=60)"
         done = alone.sh(f"SENTRY_DSN= python -c '{call}'")
         assert done.code == 1 and "no card for 250" in done.err, done
         assert worker.stop() == 0

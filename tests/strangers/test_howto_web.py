@@ -33,7 +33,7 @@ async def main():
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        print(waiting.cancelled(), await run.aresult(timeout=30))
+        print(waiting.cancelled(), await run.aresult(timeout=60))
 
 asyncio.run(main())
 """

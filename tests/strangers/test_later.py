@@ -30,4 +30,4 @@ def test_the_page_works_as_printed(alone: Place) -> None:
         assert said.code == unfinished, (line, said)
         assert ("scheduled" in said.err) == unfinished
     # The slot of what was stopped at its deadline is free again.
-    assert alone.sh("raftwork enqueue tasks.remind Ada --wait --timeout 20").code == 0
+    assert alone.sh("raftwork enqueue tasks.remind Ada --wait --timeout 60").code == 0

@@ -35,5 +35,5 @@ def test_sighup_ends_no_broker(alone: Place) -> None:
     """From its first line on: it says that a file has changed, and there may be none."""
     for _ in range(3):
         assert alone.sh("kill -HUP $(cat data/a/broker.pid)").code == 0
-        assert alone.sh("raftwork status").code == 0
+        assert alone.sh("raftwork status --timeout 60").code == 0
     assert alone.sh("kill -0 $(cat data/a/broker.pid)").code == 0

@@ -42,7 +42,7 @@ def test_a_broker_that_moved_is_found_by_the_others(place: Place) -> None:
 
     assert brokers["b"].stop() == 0
     place.wait_until(lambda: place.status()["leader"] in ("a", "c"), "a leader without b")
-    done = place.sh("raftwork enqueue t.add 1 --timeout 20")
+    done = place.sh("raftwork enqueue t.add 1 --timeout 60")
     assert done.code == 0, done.err
 
     # With the mapping it had, and with the new one, neither of them with --readdress.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import ODD_NAME
-from tests.strangers.place import Background, Place
+from tests.strangers.place import PATIENCE, Background, Place
 
 
 def _place(tmp_path: Path, names: str) -> Iterator[Place]:
@@ -33,12 +33,15 @@ def three(tmp_path: Path) -> Iterator[Place]:
 def test_a_follower_that_needs_a_snapshot_ends_nobody(place: Place) -> None:
     """X1: with a relative --data the leader ended, and its successor after it."""
     brokers = place.brokers()
-    behind = next(n for n in "abc" if n != place.status()["leader"])
+    leader = place.leader()
+    behind = next(n for n in "abc" if n != leader)
     brokers[behind].kill()
     _enqueue_megabytes(place, 100)
     brokers[behind] = place.broker(behind)
 
-    place.wait_until(lambda: _level(place, brokers), "all three are level again", within=60)
+    place.wait_until(
+        lambda: _level(place, brokers), "all three are level again", within=2 * PATIENCE
+    )
 
 
 def _enqueue_megabytes(place: Place, count: int) -> None:
@@ -62,7 +65,7 @@ def test_a_snapshot_that_cannot_be_made_ends_neither_the_leader_nor_its_successo
 ) -> None:
     """X1: such work fails by itself, and the follower catches up once the cause is gone."""
     brokers = three.brokers()
-    leader = three.status()["leader"]
+    leader = three.leader()
     behind, successor = (n for n in "abc" if n != leader)
     brokers[behind].kill()
     _enqueue_megabytes(three, 40)
@@ -89,7 +92,7 @@ def test_a_snapshot_that_cannot_be_made_ends_neither_the_leader_nor_its_successo
     three.wait_until(lambda: failed(successor, 2), "the successor fails twice")
     for path in obstacles(successor):
         path.rmdir()
-    three.wait_until(lambda: _level(three, brokers), "all three are level", within=60)
+    three.wait_until(lambda: _level(three, brokers), "all three are level", within=2 * PATIENCE)
 
 
 def test_a_broker_whose_current_directory_goes_away_and_whose_link_moves_works_on(
@@ -101,7 +104,7 @@ def test_a_broker_whose_current_directory_goes_away_and_whose_link_moves_works_o
     (one.directory / "link").symlink_to("data")
     command = 'raftwork broker --name a --cluster "$CLUSTER" --data ../link/a'
     broker = one.start(f"bash -c 'cd \"{here.name}\" && exec {command}'", "a")
-    one.wait_until(lambda: one.status()["leader"], "a leader")
+    one.leader()
     here.rmdir()
     (one.directory / "link").unlink()
     (one.directory / "link").symlink_to("elsewhere")

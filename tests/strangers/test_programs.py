@@ -29,7 +29,7 @@ def test_a_signal_handler_may_enqueue_while_the_program_does(alone: Place) -> No
         "signal.setitimer(signal.ITIMER_REAL, 0)\n"
         "print(made + handled)\n",
     )
-    ended = alone.sh("timeout -s KILL 40 python program.py")
+    ended = alone.sh("timeout -s KILL 100 python program.py")
     assert ended.code == 0, ended.err
     assert alone.status()["queues"]["default"]["queued"] == int(ended.out)
 
@@ -50,7 +50,7 @@ def test_wrong_arguments_are_refused_where_they_are_written(alone: Place) -> Non
     assert "TypeError: send_mail() missing 1 required positional argument: 'body'" in here.err
     assert not alone.status()["queues"]
     alone.worker()
-    there = alone.sh("raftwork enqueue tasks.send_mail one --wait --timeout 20")
+    there = alone.sh("raftwork enqueue tasks.send_mail one --wait --timeout 60")
     assert there.code == 1
     assert "send_mail() missing 1 required positional argument: 'body'" in there.err
     odd = '{"self": 7, "name": 7, "args": 7, "kwargs": 7, "id": 7, "function": 7}'
@@ -69,7 +69,7 @@ def test_a_program_of_a_package_enqueues_what_its_workers_know(alone: Place) -> 
         "def mul(x, y):\n"
         "    return x * y\n"
         "if __name__ == '__main__':\n"
-        "    print(mul.enqueue(6, 7).result(timeout=20))\n",
+        "    print(mul.enqueue(6, 7).result(timeout=60))\n",
     )
     alone.worker(target="pkg.__main__:app")
     ran = alone.sh("python -m pkg")
@@ -134,7 +134,7 @@ def test_gevent_may_replace_threads(alone: Place) -> None:
         "program.py",
         "from gevent import monkey; monkey.patch_all()\n"
         "import gevent, tasks\n"
-        "def calls(): return tasks.one.enqueue().result(timeout=20)\n"
+        "def calls(): return tasks.one.enqueue().result(timeout=60)\n"
         "waiting = gevent.spawn(calls)\n"
         "turns = 0\n"
         "while not waiting.ready():\n"
@@ -143,5 +143,5 @@ def test_gevent_may_replace_threads(alone: Place) -> None:
         "print(waiting.get(), turns > 1)\n",
     )
     alone.worker()
-    ran = alone.sh("timeout -s KILL 40 python program.py")
+    ran = alone.sh("timeout -s KILL 100 python program.py")
     assert (ran.code, ran.out) == (0, "1 True\n"), ran.err

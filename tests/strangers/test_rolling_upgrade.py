@@ -19,7 +19,7 @@ import pytest
 from raftwork import App, TaskCancelled, TaskFailed, TaskLost, UnknownTask, Unsupported
 from raftwork.release import LEVELS
 from tests.cluster.conftest import ODD_NAME
-from tests.strangers.place import ROOT, Place
+from tests.strangers.place import PATIENCE, ROOT, Place
 
 BEFORE = "0.2.0"
 
@@ -59,7 +59,7 @@ class _Traffic:
     """One task after another, each with its result, from a thread, until it is stopped."""
 
     def __init__(self, place: Place) -> None:
-        self._app = App(brokers=list(place.addresses.values()))
+        self._app = App(brokers=list(place.addresses.values()), timeout=PATIENCE)
         self._over = threading.Event()
         self._done = 0
         self._pool = ThreadPoolExecutor(1)
@@ -78,7 +78,7 @@ class _Traffic:
             if self._over.is_set():
                 return
             run = self._app.named("tasks.add", id=f"t{count}").enqueue(count, 1)
-            assert run.result(timeout=30) == count + 1
+            assert run.result(timeout=60) == count + 1
             self._done = count + 1
 
     def goes_on(self, place: Place, when: str) -> None:
@@ -114,13 +114,13 @@ def test_brokers_are_upgraded_one_by_one_while_tasks_run_and_then_take_delays(
             traffic.goes_on(place, f"{name} is of today")
         place.worker(name="w2")
 
-        with App(brokers=list(place.addresses.values())) as app:
+        with App(brokers=list(place.addresses.values()), timeout=PATIENCE) as app:
             with pytest.raises(Unsupported, match=f"level {LEVELS.most}"):
                 app.named("tasks.add", delay=0.1).enqueue(1, 2)
             finished = place.sh("raftwork upgrade finish")
             assert finished.code == 0, finished.err
             assert _levels(place).startswith(f"level {LEVELS.most}\n")
-            assert app.named("tasks.add", delay=0.1).enqueue(1, 2).result(timeout=30) == 3
+            assert app.named("tasks.add", delay=0.1).enqueue(1, 2).result(timeout=60) == 3
         traffic.goes_on(place, "the level is raised")
 
 
@@ -210,7 +210,7 @@ def _statuses(app: App, known: dict[str, str]) -> dict[str, str]:
 
 def _is_forgotten(app: App) -> bool:
     try:
-        app.run("forgotten").result(timeout=5)
+        app.run("forgotten").result(timeout=PATIENCE)
     except UnknownTask:
         return True
     return False
@@ -219,14 +219,14 @@ def _is_forgotten(app: App) -> bool:
 def _check(place: Place, app: App, known: dict[str, str]) -> None:
     """Each task is what it was under the release before."""
     assert _statuses(app, known) == known
-    assert app.run("succeeded").result(timeout=5) == 7
+    assert app.run("succeeded").result(timeout=PATIENCE) == 7
     assert _is_forgotten(app)
     with pytest.raises(TaskFailed, match="for good") as failure:
-        app.run("failed").result(timeout=5)
+        app.run("failed").result(timeout=PATIENCE)
     assert failure.value.type == "ValueError"
     assert "Traceback" in failure.value.traceback
     with pytest.raises(TaskLost):
-        app.run("lost").result(timeout=5)
+        app.run("lost").result(timeout=PATIENCE)
     assert {dead.id for dead in app.dead().list()} == {"failed", "lost"}
     counts = place.status()["queues"]
     assert (counts["nobody"]["queued"], counts["fragile"]["lost"]) == (1, 1)
@@ -243,7 +243,7 @@ def test_a_directory_with_tasks_in_every_state_is_served_as_it_stands(old: Place
     place = old
     broker = place.brokers()["a"]
     place.worker("--pool thread --concurrency 4")
-    with App(brokers=list(place.addresses.values())) as app:
+    with App(brokers=list(place.addresses.values()), timeout=PATIENCE) as app:
         known = _fill(place, app)
         assert broker.stop() == 0
         del place.env["PYTHONPATH"]
@@ -258,16 +258,16 @@ def test_a_directory_with_tasks_in_every_state_is_served_as_it_stands(old: Place
         _check(place, app, known)
 
         # Each goes on from where it stood, and the new level's options take effect.
-        assert app.run("retried").result(timeout=30) == 2
+        assert app.run("retried").result(timeout=60) == 2
         assert app.run("delayed").info().due is not None
         assert app.run("delayed").cancel()
         with pytest.raises(TaskCancelled):
-            app.run("delayed").result(timeout=5)
+            app.run("delayed").result(timeout=PATIENCE)
         place.write("go", "")
-        assert app.run("runs").result(timeout=30) == "go"
+        assert app.run("runs").result(timeout=60) == "go"
         place.worker("--queues nobody", name="w3")
-        assert app.run("queued").result(timeout=30) == 3
+        assert app.run("queued").result(timeout=60) == 3
         (again,) = app.dead().retry("failed")
         with pytest.raises(TaskFailed, match="for good"):
-            again.result(timeout=30)
-        assert app.named("tasks.add", queue="nobody", unique="k").enqueue(1, 1).result(30) == 2
+            again.result(timeout=60)
+        assert app.named("tasks.add", queue="nobody", unique="k").enqueue(1, 1).result(60) == 2

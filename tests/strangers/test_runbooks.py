@@ -237,7 +237,8 @@ def _bad_clock(machine: Machine) -> None:
     (machine.directory / "wrong" / "clock").touch()
     blocks = machine.blocks("bad-clock")
     seen = machine.run(blocks["see"]).out
-    assert re.search(r"that of c is 1 min (29|30) s behind", seen), seen
+    # 90 s, and as long as its answer took to come.
+    assert re.search(r"that of c is 1 min (29|3\d) s behind", seen), seen
     assert "the brokers' clocks agree" in machine.run(blocks["set it"]).out
 
 

@@ -1,5 +1,6 @@
 """Somebody wants tasks again and again, and deploys new code while the old still runs."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -24,15 +25,19 @@ def test_the_page_works_as_printed(alone: Place) -> None:
         alone.write(name, text)
     worker = alone.worker("--concurrency 2", target="reports:app")
     alone.wait_until(lambda: shown(alone, "nightly"), "the worker has created what is declared")
-    alone.wait_until(lambda: worker.text.count("alive 20") >= 2, "two ticks have run")
-    seconds = re.findall(r"alive \S+:(\d\d)\+00:00", worker.text)
-    assert (int(seconds[1]) - int(seconds[0])) % 60 == 1
+
+    def neighbours() -> bool:
+        """Two ticks a second apart have run; a busy machine may leave one out."""
+        seconds = [int(each) for each in re.findall(r"alive \S+:(\d\d)\+00:00", worker.text)]
+        return any((b - a) % 60 == 1 for a, b in itertools.pairwise(seconds))
+
+    alone.wait_until(neighbours, "two ticks have run")
     lines = [line for block in _LINES.findall(PAGE.read_text()) for line in block.splitlines()]
     assert len(lines) == 8
     said = {line: alone.sh(line) for line in lines}
     assert not [each for each in said.items() if each[1].code]
     triggered = said["raftwork schedule trigger nightly"].out.strip()
-    result = alone.sh(f"raftwork result {triggered} --wait --timeout 20")
+    result = alone.sh(f"raftwork result {triggered} --wait --timeout 60")
     assert "the report of" in result.out, result
     done = alone.sh("python by_hand.py")
     assert done.out.splitlines() == ["monthly 1 0", "6", "the report of 01 June 2026"], done.err

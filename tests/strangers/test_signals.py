@@ -51,10 +51,10 @@ def sleep(seconds): time.sleep(seconds)
 ORPHANS = """
 import time
 from tasks import orphan, state, zombies
-for _ in range(3): orphan.enqueue().result(timeout=20)
-print(state.enqueue().result(timeout=20))
+for _ in range(3): orphan.enqueue().result(timeout=60)
+print(state.enqueue().result(timeout=60))
 until = time.monotonic() + 20
-while (left := zombies.enqueue().result(timeout=20)) and time.monotonic() < until: time.sleep(0.05)
+while (left := zombies.enqueue().result(timeout=60)) and time.monotonic() < until: time.sleep(0.05)
 print(left or "reaped")
 """
 #: Starts a program with the signals that matter to it ignored, or blocked.
@@ -82,7 +82,7 @@ def test_signals_that_were_ignored_or_blocked_at_the_start_are_obeyed(
     worker = alone.start(
         f"python launch.py {how} raftwork worker tasks:app --pool {pool} --concurrency 1", "w"
     )
-    state = alone.sh("raftwork enqueue tasks.state --wait --timeout 20")
+    state = alone.sh("raftwork enqueue tasks.state --wait --timeout 60")
     assert json.loads(state.out) == [0, 3], state.err
     assert worker.stop() == 0, worker.text
 
@@ -103,7 +103,7 @@ def test_a_module_that_ignores_the_ends_of_children_drains(alone: Place, pool: s
     ignore = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
     alone.write("tasks.py", ignore + TASKS)
     worker = alone.worker(f"--pool {pool} --concurrency 1")
-    assert alone.sh("raftwork enqueue tasks.add 1 2 --wait --timeout 20").out.strip() == "3"
+    assert alone.sh("raftwork enqueue tasks.add 1 2 --wait --timeout 60").out.strip() == "3"
     assert worker.stop() == 0, worker.text
 
 

@@ -34,7 +34,7 @@ CLOSED = ">&- 2>&- <&-"
 
 
 def _talk(place: Place) -> list[str]:
-    done = place.sh("raftwork enqueue tasks.talk --wait --timeout 10")
+    done = place.sh("raftwork enqueue tasks.talk --wait --timeout 60")
     assert done.code == 0, done.err
     files: list[str] = json.loads(done.out)
     return files
@@ -46,7 +46,7 @@ def test_a_worker_without_standard_streams_works_and_drains(alone: Place, pool: 
     alone.write("tasks.py", TASKS)
     worker = alone.worker(f"--pool {pool} --concurrency 1 {CLOSED}")
     assert _talk(alone) == ["/dev/null"] * 3
-    assert alone.sh("raftwork enqueue tasks.fail --wait --timeout 10").code == 1
+    assert alone.sh("raftwork enqueue tasks.fail --wait --timeout 60").code == 1
     assert _talk(alone) == ["/dev/null"] * 3
     assert worker.stop() == 0
 
@@ -83,7 +83,9 @@ def test_commands_do_without_them(alone: Place, closed: str) -> None:
 
     alone.wait_until(leads, "b leads")
     assert alone.sh(f"raftwork enqueue t.x 1 {flags} {closed}").code == 0
-    assert alone.sh(f"raftwork status {flags} {closed}").code == 0
-    queued = json.loads(alone.sh(f"raftwork status --json {flags}").out)["queues"]["default"]
+    assert alone.sh(f"raftwork status --timeout 60 {flags} {closed}").code == 0
+    queued = json.loads(alone.sh(f"raftwork status --timeout 60 --json {flags}").out)["queues"][
+        "default"
+    ]
     assert queued["queued"] == 1
     assert broker.stop() == 0

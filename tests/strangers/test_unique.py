@@ -76,10 +76,11 @@ def test_of_a_key_one_is_unfinished_while_the_leader_is_killed(place: Place) -> 
     brokers = place.brokers()
     place.write("jobs.py", _JOBS)
     place.write("eight.py", _EIGHT)
+    place.trust_workers()
     place.worker("--pool thread --concurrency 4", target="jobs:app")
     eight = place.start("python eight.py", "eight")
     place.wait_until(lambda: "half" in eight.text, "half of it is asked for")
-    brokers[place.status()["leader"]].kill()
+    brokers[place.leader()].kill()
     place.wait_until(lambda: "done" in eight.text, "all is done")
     assert "done True True" in eight.text
     runs = (place.directory / "runs").read_text().split()

@@ -86,7 +86,7 @@ import tasks
 
 with tasks.app:
     try:
-        print(getattr(tasks, sys.argv[1]).enqueue().result(30))
+        print(getattr(tasks, sys.argv[1]).enqueue().result(60))
     except Exception as error:
         print(error)
 """
@@ -98,7 +98,7 @@ def _idle(place: Place) -> bool:
 
 
 def _enqueue(place: Place, *what: str) -> str:
-    done = place.sh(f"raftwork enqueue tasks.{' '.join(what)} --wait --timeout 30")
+    done = place.sh(f"raftwork enqueue tasks.{' '.join(what)} --wait --timeout 60")
     return done.out.strip() or done.err
 
 
@@ -110,6 +110,7 @@ def _ask(place: Place, task: str) -> str:
 
 def test_coroutines_wait_deeper_than_there_are_slots(alone: Place) -> None:
     alone.write("tasks.py", TASKS)
+    alone.trust_workers()
     worker = alone.worker("--pool async --concurrency 1")
     assert _enqueue(alone, "deep", "50") == "50"
     notes = (alone.directory / "notes").read_text().split("\n")[:-1]
@@ -167,7 +168,7 @@ def test_what_a_killed_attempt_called_is_not_run_again(alone: Place) -> None:
     alone.worker("--pool async --concurrency 2", name="w2")
     alone.wait_until(lambda: "parent 2" in notes.read_text(), "it is parked again")
     alone.write("go", "")
-    told = alone.sh("raftwork result p --wait --timeout 30")
+    told = alone.sh("raftwork result p --wait --timeout 60")
     assert told.out.strip() == '[0, 1, 2, "free"]', told.err
     counts = Counter(notes.read_text().splitlines())
     assert [counts[f"noted {each}"] for each in range(3)] == [1, 1, 1]

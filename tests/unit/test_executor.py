@@ -10,12 +10,12 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent import futures
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from raftwork import NotSerializable, PayloadTooLarge, Unavailable, current
+from raftwork import NotSerializable, PayloadTooLarge, Run, Status, Unavailable, current
 from raftwork.executor import Executor, RemoteTraceback, RunFuture
 from raftwork.testing.virtual_app import VirtualApp, installed
 
@@ -135,7 +135,8 @@ def test_after_shutdown_nothing_is_taken_and_no_thread_is_left(app: VirtualApp) 
     waits = [executor.submit(add, n) for n in range(5)]
     executor.shutdown()
     assert [each.result(0) for each in waits] == [0, 1, 2, 3, 4]
-    assert [t.name for t in threading.enumerate() if t.name.startswith("raftwork-ex")] == []
+    # Its own alone: those of other tests' executors end when they like.
+    assert executor._thread is not None and not executor._thread.is_alive()
     with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
         executor.submit(add, 1)
     executor.shutdown()
@@ -144,7 +145,6 @@ def test_after_shutdown_nothing_is_taken_and_no_thread_is_left(app: VirtualApp) 
 
 def test_what_was_not_sent_is_cancelled_for_nothing(app: VirtualApp) -> None:
     executor = Executor(app, max_workers=1)
-    first = executor.submit(call_here)
     held, going = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -152,6 +152,7 @@ def test_what_was_not_sent_is_cancelled_for_nothing(app: VirtualApp) -> None:
         held.wait(10)
 
     HERE[0] = hold  # type: ignore[assignment]
+    first = executor.submit(call_here)
     submitted = [executor.submit(begin, n) for n in range(20)]
     going.wait(10)
     assert submitted[5].cancel() and submitted[5].cancelled()
@@ -162,6 +163,28 @@ def test_what_was_not_sent_is_cancelled_for_nothing(app: VirtualApp) -> None:
     assert first.exception(0) is None
     assert all(each.cancelled() for each in submitted)
     assert begun == []
+
+
+def test_none_is_sent_between_the_shutdown_and_its_cancellation(
+    app: VirtualApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be cancelled in the cluster then, and a shutdown without a wait would wait."""
+    executor = Executor(app, max_workers=1)
+    held, locked = threading.Event(), list[bool]()
+    HERE[0] = lambda: held.wait(10)  # type: ignore[assignment,return-value]
+    executor.submit(call_here)
+    waits = executor.submit(add, 1)
+    cancel = RunFuture.cancel
+
+    def look(future: RunFuture[Any]) -> bool:
+        locked.append(executor._lock._is_owned())  # type: ignore[attr-defined]
+        return cancel(future)
+
+    monkeypatch.setattr(RunFuture, "cancel", look)
+    executor.shutdown(wait=False, cancel_futures=True)
+    held.set()
+    executor.shutdown()
+    assert locked == [True] and waits.cancelled()
 
 
 def test_what_was_submitted_first_is_on_its_way_at_once(app: VirtualApp) -> None:
@@ -180,6 +203,83 @@ def test_what_waits_in_the_queue_is_cancelled_there(app: VirtualApp) -> None:
     assert future.cancel() and future.cancelled()
     assert app.run(str(future.run_id)).status() == "cancelled"
     assert app.run_until_idle() == 0
+
+
+def test_a_task_that_was_cancelled_is_a_cancelled_future_and_nobody_is_asked(
+    app: VirtualApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread asked the cluster, and where nothing answered the future's value was None."""
+
+    async def cancelled(calls: Any) -> list[Run[Any]]:
+        runs = app.enqueue_all(calls)
+        assert app.cancel(ids=[run.id for run in runs]) == 1
+        return runs
+
+    asked: list[str] = []
+
+    def unavailable(run: Run[Any], *_: object) -> Status:
+        asked.append(run.id)
+        raise Unavailable("no leader")
+
+    monkeypatch.setattr(app, "aenqueue_all", cancelled)
+    monkeypatch.setattr(Run, "status", unavailable)
+    with Executor(app) as executor:
+        future = executor.submit(add, 1)
+        with pytest.raises(futures.CancelledError):
+            future.result(10)
+        assert futures.wait([future], 10).done and future.cancelled()
+    assert asked == []
+
+
+def test_a_callback_in_the_executors_own_thread_cancels_another_call(
+    app: VirtualApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aresult, sent = Run.aresult, list[Run[Any]]()
+
+    async def enqueued(calls: Any) -> list[Run[Any]]:
+        """The second one waits in the cluster."""
+        runs = app.enqueue_all(calls)
+        sent.extend(runs)
+        if len(sent) == 2:
+            assert sent[1].reschedule(at=app.now + timedelta(hours=1))
+        return runs
+
+    async def awaited(run: Run[Any]) -> Any:
+        # Virtual time does not pass for it.
+        while run.status() not in (Status.SUCCEEDED, Status.CANCELLED):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        return await aresult(run)
+
+    cancelled: list[object] = []
+
+    def cancel(_: object) -> None:
+        cancelled.extend((threading.current_thread(), second.cancel(), second.cancelled()))
+
+    monkeypatch.setattr(app, "aenqueue_all", enqueued)
+    monkeypatch.setattr(Run, "aresult", awaited)
+    with Executor(app, max_workers=2) as executor:
+        first, second = executor.submit(add, 1), executor.submit(add, 2)
+        first.add_done_callback(cancel)
+        assert second._sent.wait(10)
+        app.run_until_idle()
+        assert first.result(10) == 1
+        assert second in futures.wait([second], 10).done
+        assert cancelled == [executor._thread, True, True]
+
+
+def test_a_callback_does_not_wait_for_what_its_own_thread_has_to_send(app: VirtualApp) -> None:
+    gate, cancelled = threading.Event(), list[object]()
+
+    def cancel(_: object) -> None:
+        cancelled.extend((threading.current_thread(), second.cancel()))
+
+    HERE[0] = lambda: gate.wait(10)  # type: ignore[assignment,return-value]
+    with Executor(app, max_workers=2) as executor:
+        first, second = executor.submit(call_here), executor.submit(add, 2)
+        first.add_done_callback(cancel)
+        gate.set()
+        assert second.result(5) == 2
+        assert cancelled == [executor._thread, False]
 
 
 def test_what_has_begun_is_not_cancelled(app: VirtualApp) -> None:

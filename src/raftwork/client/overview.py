@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.addresses import same_place
 from raftwork.client.addresses import broker_addresses
@@ -12,6 +12,9 @@ from raftwork.features.pause_queue import ENDLESS
 from raftwork.features.queue_settings import settings_of
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 from raftwork.net.leader_claims import leading
+
+if TYPE_CHECKING:
+    from raftwork.keys import Key
 
 #: Seconds that each broker has to answer.
 PATIENCE_S = 1.0
@@ -80,15 +83,22 @@ class Overview:
         }
 
 
-def observe(brokers: str | None, patience: float = PATIENCE_S, *, follow: bool = True) -> Overview:
+def observe(
+    brokers: str | None,
+    patience: float = PATIENCE_S,
+    *,
+    follow: bool = True,
+    key: "Key | None" = None,
+) -> Overview:
     """Ask every broker for its own facts, all at once: all members, if one of these answers.
 
     Each has `patience` seconds to answer. Without `follow` only those at these addresses are
-    asked, and listed.
+    asked, and listed. The key is that of RAFTWORK_KEY, if any, unless one is given: whoever has an
+    App gives its.
     """
     from raftwork.client.cluster_status import gather
 
-    answers = gather(broker_addresses(brokers), patience, follow=follow)
+    answers = gather(broker_addresses(brokers), patience, follow=follow, key=key)
     return overview(answers.statuses, answers.failures, follow=follow)
 
 

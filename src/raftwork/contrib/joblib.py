@@ -65,8 +65,9 @@ class RaftworkBackend(_parallel.AutoBatchingMixin, _parallel.ParallelBackendBase
 
     def _slots(self) -> int:
         """Of the workers of its queue. Raises Unavailable: not to know is not to have none."""
+        brokers, key = ",".join(self._app.brokers), self._app.key
         limit = time.monotonic() + self._app.patience
-        while (seen := observe(",".join(self._app.brokers))).leader is None:
+        while (seen := observe(brokers, key=key)).leader is None:
             if time.monotonic() > limit:
                 raise Unavailable(seen.headless())
             time.sleep(_AGAIN_S)

@@ -25,6 +25,10 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(others)}
 
 
+#: Ports that `free_addresses` has given in this process.
+_given: set[int] = set()
+
+
 class Child:
     """A `raftwork` command in a process of its own; both its outputs go to the file `log`.
 
@@ -187,18 +191,34 @@ def free_addresses(count: int) -> list[str]:
     """Unused loopback addresses, outside the range of ports for outgoing connections.
 
     Inside it, a peer that keeps trying to reach a killed broker would sooner or later be given the
-    broker's own port as its source, connect to itself and keep the port taken.
+    broker's own port as its source, connect to itself and keep the port taken. None is given twice
+    by a process, nor by two of those among which pytest-xdist spreads tests: what is free may be a
+    broker's that is started in a moment, or again after it was killed.
     """
-    candidates = list(range(10_000, min(_first_ephemeral_port(), 32_768)))
+    mine, of = _share_of_tests()
+    candidates = list(range(10_000, min(_first_ephemeral_port(), 32_768)))[mine::of]
     random.shuffle(candidates)
+    if len(_given) + count > len(candidates) // 2:
+        _given.clear()  # the oldest of so many are no longer in use
     addresses: list[str] = []
     for port in candidates:
         if len(addresses) == count:
             return addresses
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            addresses.append(f"127.0.0.1:{port}")
+            if port not in _given:
+                probe.bind(("127.0.0.1", port))
+                _given.add(port)
+                addresses.append(f"127.0.0.1:{port}")
     raise OSError("no free ports on 127.0.0.1")
+
+
+def _share_of_tests() -> tuple[int, int]:
+    """Which process of how many this is, where pytest-xdist runs tests in several."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    count = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "")
+    if not (worker.isdecimal() and count.isdecimal()):
+        return 0, 1
+    return int(worker) % max(1, int(count)), max(1, int(count))
 
 
 def _first_ephemeral_port() -> int:

@@ -50,8 +50,11 @@ class RealCluster:
         try:
             yield child
         finally:
-            if child.alive:
-                child.stop(START_S)
+            try:
+                if child.alive:
+                    child.stop(START_S)
+            finally:
+                child.kill_group()  # whatever it is at: the next test's tasks are not for it
 
     def __enter__(self) -> Self:
         self._local.start_broker("test", "--hand-over-timeout", "0")

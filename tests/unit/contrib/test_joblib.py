@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from pickle import PicklingError
 from typing import Any
 from unittest import mock
@@ -12,10 +13,13 @@ import joblib
 import pytest
 from joblib.parallel import BACKENDS, SequentialBackend
 
-from raftwork import PayloadTooLarge, Unavailable
+from raftwork import App, PayloadTooLarge, Unavailable
+from raftwork.client import cluster_status
+from raftwork.client.cluster_status import Answers
 from raftwork.client.overview import Overview
 from raftwork.contrib import joblib as contrib
 from raftwork.contrib.joblib import RaftworkBackend
+from raftwork.keys import Role, new_key, write_key
 from raftwork.messages import WorkerStatus
 from raftwork.testing.virtual_app import VirtualApp, installed
 
@@ -136,6 +140,25 @@ def test_all_jobs_are_as_many_as_workers_of_the_queue_have_slots(app: VirtualApp
     for queue, n_jobs, jobs in (("gpu", -1, 16), ("gpu", -2, 15), ("gpu", -99, 1), ("none", -1, 1)):
         with mock.patch.object(contrib, "observe", return_value=answers[1]):
             assert RaftworkBackend(app, queue=queue).effective_n_jobs(n_jobs) == jobs
+
+
+def test_who_asks_for_the_slots_is_the_app(tmp_path: Path) -> None:
+    """Brokers with keys let nobody else ask; the App's key need not be that of RAFTWORK_KEY."""
+    file = tmp_path / "ada.key"
+    write_key(new_key("ada", [Role.CLIENT]), str(file))
+    asked: list[object] = []
+
+    def gather(*_: object, key: object = None, **__: object) -> Answers:
+        asked.append(key)
+        return Answers()
+
+    with App("127.0.0.1:1", timeout=0.001, key=file) as keyed:
+        with (
+            mock.patch.object(cluster_status, "gather", gather),
+            pytest.raises(Unavailable),
+        ):
+            RaftworkBackend(keyed).effective_n_jobs(-1)
+        assert asked[0] is keyed.key is not None
 
 
 def test_not_to_know_the_slots_is_not_to_have_none(app: VirtualApp) -> None:

@@ -29,15 +29,15 @@ from raftwork.contrib.django.compat import (
 from raftwork.contrib.django.stored import NAME, stored
 from raftwork.errors import UnknownTask
 
-_OPTIONS: Final = frozenset({"brokers", "timeout", "enqueue_on_commit", "result_ttl"})
+_OPTIONS: Final = frozenset({"brokers", "timeout", "key", "enqueue_on_commit", "result_ttl"})
 #: A tag may have so many characters; a path that has more is not told by one.
 _TAG_MAX: Final = 255
-#: Backends are made for each thread; those of the same brokers share an App, and its connection.
+#: Backends are made for each thread; those of the same brokers and key share an App.
 _apps: dict[tuple[object, ...], App] = {}
 
 
 class RaftworkBackend(BaseTaskBackend):
-    """Its OPTIONS are those of an App, `brokers` and `timeout`, and `result_ttl` (s).
+    """Its OPTIONS are those of an App, `brokers`, `timeout` and `key`, and `result_ttl` (s).
 
     With `enqueue_on_commit` a task enqueued in a transaction is sent once that is committed; until
     then it has an id, and `enqueued_at` is None.
@@ -52,10 +52,11 @@ class RaftworkBackend(BaseTaskBackend):
     def app(self) -> App:
         """The App through which it enqueues and asks."""
         brokers, timeout = self.options.get("brokers"), self.options.get("timeout", 10.0)
-        key = (brokers if isinstance(brokers, str | None) else tuple(brokers), timeout)
-        if key not in _apps:
-            _apps[key] = App(brokers, timeout)
-        return _apps[key]
+        key = self.options.get("key")
+        one = (brokers if isinstance(brokers, str | None) else tuple(brokers), timeout, key)
+        if one not in _apps:
+            _apps[one] = App(brokers, timeout, key)
+        return _apps[one]
 
     # ---- enqueueing -----------------------------------------------------------------------------
 

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from raftwork import NotSerializable, PayloadTooLarge, Status, TaskFailed
+from raftwork.keys import Role, new_key, write_key
 from raftwork.testing.virtual_app import VirtualApp, installed
 from tests.unit.contrib.django import shop
 from tests.unit.contrib.django.site import PACKAGE, TASKS
@@ -284,6 +286,7 @@ def test_tasks_of_other_queues_are_invalid(cluster: VirtualApp) -> None:
         ({"brokers": "nowhere"}, "nowhere"),
         ({"brokers": "127.0.0.1:1", "timeout": -1}, "timeout"),
         ({"brokers": "127.0.0.1:1", "result_ttl": "x"}, "result_ttl"),
+        ({"brokers": "127.0.0.1:1", "key": "no/such.key"}, "no/such.key"),
     ],
 )
 def test_options_are_checked_without_a_network(options: dict[str, object], said: str) -> None:
@@ -301,6 +304,34 @@ def test_backends_share_an_app_until_the_settings_change() -> None:
         assert backend().app is not one
         with pytest.raises(Exception, match="closed"):
             one.run("x").status()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    file = tmp_path / "web.key"
+    write_key(new_key("web", [Role.CLIENT, Role.WORKER]), str(file))
+    return file
+
+
+def test_a_backend_is_who_its_key_says(key: Path) -> None:
+    """Of the same brokers, the backend of another key is another App."""
+    options = {"brokers": "127.0.0.1:1", "key": key}
+    one = RaftworkBackend("k", {"BACKEND": "x", "OPTIONS": options})
+    assert list(one.check()) == []
+    assert one.app.key is not None and one.app.key.name == "web"
+    assert one.app is not backend().app and backend().app.key is None
+
+
+def test_the_worker_has_the_key_of_its_flag_or_else_the_backends(
+    monkeypatch: pytest.MonkeyPatch, key: Path
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda _, command: started.append(command))
+    keyed = {**TASKS["default"], "OPTIONS": {"brokers": "127.0.0.1:1", "key": key}}
+    with override_settings(TASKS={"default": keyed}):
+        management.call_command("raftwork_worker")
+        management.call_command("raftwork_worker", "--key", "w1.key")
+    assert [command[-2:] for command in started] == [["--key", str(key)], ["--key", "w1.key"]]
 
 
 def test_the_command_becomes_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--backend", default="default", help="Of TASKS: its brokers, queues.")
         parser.add_argument("--queues", help="Comma-separated (default: the backend's QUEUES).")
         parser.add_argument("--brokers", help="Addresses host:port (default: the backend's).")
+        parser.add_argument("--key", help="Who it is, a file (default: the backend's).")
         for name in ("concurrency", "pool", "name"):
             parser.add_argument(f"--{name}", help="As of `raftwork worker`.")
 
@@ -37,6 +38,8 @@ class Command(BaseCommand):
         queues = options["queues"] or ",".join(sorted(backend.queues)) or "default"
         brokers = options["brokers"] or ",".join(backend.app.brokers)
         flags = ["--queues", queues, "--brokers", brokers]
+        if key := options["key"] or backend.options.get("key"):
+            flags += ["--key", os.fspath(key)]
         for name in ("concurrency", "pool", "name"):
             if options[name] is not None:
                 flags += [f"--{name}", options[name]]
