@@ -70,15 +70,18 @@ def set_queue(sight: Sight, asked: Asked) -> object:
 
 def purge_queue(sight: Sight, asked: Asked) -> object:
     """Drop all that waits in a queue; with `preview` say what that would be."""
+    return {"purged": sight.app.queue(asked.text("queue")).purge()}
+
+
+def would_purge_queue(sight: Sight, asked: Asked) -> object:
+    """How many wait in a queue, and the newest of them."""
     name = asked.text("queue")
-    if asked.flag("preview"):
-        found = sight.app.runs(queue=name, state="queued", limit=_SAMPLE)
-        queue = next((q for q in sight.seen.overview.queues if q.name == name), None)
-        return {
-            "would_purge": 0 if queue is None else queue.queued,
-            "sample": [{"id": info.id, "name": info.name} for info in found],
-        }
-    return {"purged": sight.app.queue(name).purge()}
+    found = sight.app.runs(queue=name, state="queued", limit=_SAMPLE)
+    queue = next((q for q in sight.seen.overview.queues if q.name == name), None)
+    return {
+        "would_purge": 0 if queue is None else queue.queued,
+        "sample": [{"id": info.id, "name": info.name} for info in found],
+    }
 
 
 def drain_worker(sight: Sight, asked: Asked) -> object:

@@ -35,7 +35,6 @@ _SOME_DEAD: Final = (
     Field("ids", "ids of tasks", list),
     Field("filter", "instead of ids: those that pass queue, name and error, 200 at a time", bool),
     *(*_OF_DEAD, _BEFORE),
-    Field("preview", "say which these would be, and do nothing", bool),
 )
 _V, _O, _A = Role.VIEWER, Role.OPERATOR, Role.ADMIN
 
@@ -117,8 +116,14 @@ ENDPOINTS: Final = (
             _GRACE,
         ),
     ),
-    Endpoint("POST", "/dead/retry", _O, "Run dead tasks once more.", dead.retry, _SOME_DEAD),
-    Endpoint("POST", "/dead/purge", _A, "Forget dead tasks.", dead.purge, _SOME_DEAD),
+    Endpoint(
+        *("POST", "/dead/retry", _O, "Run dead tasks once more.", dead.retry, _SOME_DEAD),
+        preview=dead.would_retry,
+    ),
+    Endpoint(
+        *("POST", "/dead/purge", _A, "Forget dead tasks.", dead.purge, _SOME_DEAD),
+        preview=dead.would_purge,
+    ),
     Endpoint(
         "POST", "/queues/pause", _O, "Pause a queue.", acting.pause_queue, (_QUEUE, _SECONDS)
     ),
@@ -134,8 +139,8 @@ ENDPOINTS: Final = (
         ),
     ),
     Endpoint(
-        *("POST", "/queues/purge", _A, "Drop all that waits.", acting.purge_queue),
-        (_QUEUE, Field("preview", "say what it would drop, and drop nothing", bool)),
+        *("POST", "/queues/purge", _A, "Drop all that waits.", acting.purge_queue, (_QUEUE,)),
+        preview=acting.would_purge_queue,
     ),
     Endpoint(
         *("POST", "/workers/drain", _A, "Have a worker end.", acting.drain_worker),

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from raftwork.features.audit import DONE
 from raftwork.web.access import Role, Visitor
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ BODY_BYTES_MAX: Final = 64 * 1024
 TEXT_MAX: Final = 1_000
 #: Texts of a list.
 LIST_MAX: Final = 1_000
+#: Of an action that can be looked at first.
+PREVIEW: Final = "preview"
 
 
 class Unfit(ValueError):
@@ -145,6 +148,14 @@ class Asked:
 Answer = Callable[["Sight", Asked], object]
 
 
+class Acted(NamedTuple):
+    """What an action answers, if it may have been carried out in part."""
+
+    document: object
+    #: For the audit.
+    outcome: str = DONE
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method at one path. `answer` returns a document in JSON."""
@@ -159,6 +170,14 @@ class Endpoint:
     shared_s: float = 1.0
     #: Whether `answer` returns a Subscription, and what is told has no end.
     streams: bool = False
+    #: Of an action: says what it would do. With `preview` this is called, and `answer` never is.
+    preview: Answer | None = None
+
+    def __post_init__(self) -> None:
+        """Have it take `preview` if it has one; any other refuses that field as unknown."""
+        if self.preview is not None:
+            field = Field(PREVIEW, "say what it would do, and do nothing", bool)
+            object.__setattr__(self, "fields", (*self.fields, field))
 
     @property
     def changes(self) -> bool:

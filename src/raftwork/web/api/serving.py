@@ -25,9 +25,17 @@ from raftwork.errors import (
     UnknownWorker,
 )
 from raftwork.web.access import COOKIE, Forbidden, Rules, by_tls, require_own_page
-from raftwork.web.api.action_notes import note
+from raftwork.web.api.action_notes import note, outcome_of
 from raftwork.web.api.catalogue import ENDPOINTS
-from raftwork.web.api.endpoint import BODY_BYTES_MAX, TEXT_MAX, Asked, Endpoint
+from raftwork.web.api.endpoint import (
+    BODY_BYTES_MAX,
+    PREVIEW,
+    TEXT_MAX,
+    Acted,
+    Answer,
+    Asked,
+    Endpoint,
+)
 from raftwork.web.api.openapi import document
 from raftwork.web.api.shared import Shared
 from raftwork.web.api.sight import NoApp, Sight
@@ -110,6 +118,8 @@ class Api:
         if endpoint.streams:
             subscription = cast("Subscription", endpoint.answer(self._sight, asked))
             return self.streams.open(subscription, partial(self._still, endpoint, request))
+        if endpoint.preview is not None and asked.flag(PREVIEW):
+            return await run_in_threadpool(self._preview, endpoint.preview, asked)
         if endpoint.changes:
             return await run_in_threadpool(self._act, endpoint, asked)
         if (
@@ -135,22 +145,27 @@ class Api:
             return _json(make())
         return _json(self._shared.answer(_shared_key(endpoint, asked), make, endpoint.shared_s))
 
+    def _preview(self, answer: Answer, asked: Asked) -> Response:
+        return _json(encode(answer(self._sight, asked)))
+
     def _act(self, endpoint: Endpoint, asked: Asked) -> Response:
-        failed: Exception | None = None
+        outcome = "failed"
         try:
-            answer = encode(endpoint.answer(self._sight, asked))
+            acted = endpoint.answer(self._sight, asked)
+            if not isinstance(acted, Acted):
+                acted = Acted(acted)
+            outcome = acted.outcome
+            return _json(encode(acted.document))
         except Exception as error:
-            failed = error
+            outcome = outcome_of(error)
             raise
         finally:
             who, what = asked.visitor, endpoint.path.strip("/").replace("/", " ")
-            outcome = "done" if failed is None else f"{type(failed).__name__}: {failed}"[:500]
             # As JSON, so that no name can make a line of its own.
-            told = json.dumps([who.name, who.role.word, what, outcome])
+            told = json.dumps([who.name, who.role.word, what, outcome[:500]])
             log.info("action %s %s", told, asked.said())
             self._shared.forget()
-            note(self._sight, asked, what, failed)
-        return _json(answer)
+            note(self._sight, asked, what, outcome)
 
     async def _log_in(self, request: Request) -> Response:
         require_own_page(request)

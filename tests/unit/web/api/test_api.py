@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 
 from raftwork import App
 from raftwork.client.audit import entries
-from raftwork.errors import ProtocolError
+from raftwork.client.dead_letters import DeadTasks
+from raftwork.errors import ProtocolError, Unavailable
 from raftwork.features import audit
 from raftwork.testing.virtual_app import VirtualApp, installed
 from raftwork.web.access import Role, Rules, Tokens, Visitor, networks, sha256
@@ -337,6 +338,72 @@ def test_a_schedule_is_changed_in_parts_and_as_it_was_read(
         assert answer.status_code in (400, 409), answer.text
 
 
+# ---- what would be done -------------------------------------------------------------------------
+
+
+def state_of(world: VirtualApp) -> dict[str, list[tuple[object, ...]]]:
+    """Everything that the cluster keeps."""
+    db = world._world.cluster._db
+    tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    return {str(name): list(db.execute(f'SELECT * FROM "{name}"')) for (name,) in tables}
+
+
+def test_no_action_that_is_asked_with_preview_does_anything(world: VirtualApp) -> None:
+    """Some say what they would do; all others refuse the word, and do nothing."""
+    dead_ids = [run.id for run in fail.enqueue_many([("a",), ("b",)])]
+    with app.flow("f") as flow:
+        flow.add(fail, "x")
+    world.run_until_idle()
+    waits = add.options(delay=60).enqueue(1, 2)
+    add.options(queue="bulk").enqueue(1, 2)
+    app.schedules.create("nightly", add, cron="0 3 * * *", args=(1, 2))
+    app.limits.set("stripe", concurrency=3)
+    some: dict[str, list[dict[str, object]]] = {
+        "/marks": [{"text": "deploy"}],
+        "/tasks/cancel": [{"ids": [waits.id]}, {"queue": "default"}],
+        "/dead/retry": [{"ids": dead_ids}, {"filter": True}],
+        "/dead/purge": [{"ids": dead_ids}, {"filter": True}],
+        "/queues/set": [{"queue": "bulk", "concurrency": 3}],
+        "/workers/drain": [{"worker": "w1"}],
+        "/schedules/update": [{"id": "nightly", "tz": "UTC"}],
+        "/flows/retry": [{"id": "f"}],
+    }
+    fields = {"queue": "bulk", "id": "nightly", "limit": "stripe"}
+    before, here, previewed = state_of(world), client(), set()
+    assert before["audit"] == []
+    for each in ENDPOINTS:
+        if not each.changes:
+            continue
+        default = {f.name: fields[f.name] for f in each.fields if f.required and f.name in fields}
+        for said in some.get(each.path, [default]):
+            answer = here.post(f"/api/v1{each.path}", json=said | {"preview": True}, headers=OURS)
+            assert state_of(world) == before, (each.path, said, answer.text)
+            if answer.status_code == 200:
+                previewed.add(each.path)
+            else:
+                assert "there is no 'preview' here" in answer.json()["text"], answer.text
+    assert previewed == {"/dead/retry", "/dead/purge", "/queues/purge"}
+    for path, bodies in some.items():  # which do change something, or what is said above is nothing
+        here.post(f"/api/v1{path}", json=bodies[0], headers=OURS)
+        assert state_of(world) != before, path
+        before = state_of(world)
+
+
+def test_a_preview_of_ids_says_which_of_them_are_dead(world: VirtualApp, local: TestClient) -> None:
+    first, second = (run.id for run in fail.enqueue_many([("a",), ("b",)]))
+    world.run_until_idle()
+    asked = {"ids": [first, "none"], "preview": True}
+    for what in ("retry", "purge"):
+        would = got(local.post(f"/api/v1/dead/{what}", json=asked, headers=OURS))
+        assert (would["would"], [each["id"] for each in would["sample"]]) == (1, [first])
+    got(local.post("/api/v1/dead/retry", json={"ids": [first]}, headers=OURS))
+    both = {"ids": [first, second], "preview": True}
+    would = got(local.post("/api/v1/dead/retry", json=both, headers=OURS))
+    assert [each["id"] for each in would["sample"]] == [second]
+    for wrong in ({"preview": True}, both | {"filter": True}):
+        assert local.post("/api/v1/dead/purge", json=wrong, headers=OURS).status_code == 400
+
+
 # ---- refused ------------------------------------------------------------------------------------
 
 
@@ -614,6 +681,59 @@ def test_what_the_audit_does_not_take_is_done_all_the_same_and_said(
 
 def _refuse(*_: object) -> None:
     raise ProtocolError("not here")
+
+
+def test_an_action_that_no_leader_answers_is_in_the_audit_as_one_that_may_be_done(
+    world: VirtualApp, local: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.queue("mail").__class__, "pause", _unavailable)
+    answer = local.post("/api/v1/queues/pause", json={"queue": "mail"}, headers=OURS)
+    assert answer.status_code == 503
+    (row,) = entries(app, 10)
+    assert row.what == 'dashboard: queues pause {"queue": "mail"}'
+    assert row.outcome == "not known, it may have been done: Unavailable: no leader"
+
+
+def _unavailable(*_: object) -> None:
+    raise Unavailable("no leader")
+
+
+def test_a_retry_that_stops_half_way_says_what_is_done_and_what_is_left(
+    world: VirtualApp, local: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [run.id for run in fail.enqueue_many([(f"c{n}",) for n in range(4)])]
+    world.run_until_idle()
+    tasks = app.dead().__class__
+    real, stops = tasks.retry, iter([False, False, True])
+
+    def retry(self: DeadTasks, *these: str) -> Any:
+        return _unavailable() if next(stops, False) else real(self, *these)
+
+    monkeypatch.setattr(tasks, "retry", retry)
+    said = {"filter": True}
+    first = got(local.post("/api/v1/dead/retry", json=said, headers=OURS))
+    assert (list(first["retried"]), first["left"]) == (ids[:1:-1], ids[1::-1])
+    assert first["stopped"] == "Unavailable: no leader"
+    (row,) = entries(app, 10)
+    assert row.outcome == "2 retried, 0 refused, 2 left: Unavailable: no leader"
+    rest = said | {"before": first["before"]}
+    second = got(local.post("/api/v1/dead/retry", json=rest, headers=OURS))
+    assert (list(second["retried"]), second["left"], second["before"]) == (ids[1::-1], [], None)
+    odd = {"ids": [ids[0], "none"]}
+    got(local.post("/api/v1/dead/retry", json=odd, headers=OURS))
+    assert next(entries(app, 1)).outcome == "1 retried, 1 refused, 0 left"
+
+
+def test_a_name_that_is_too_long_keeps_nothing_out_of_the_audit(
+    world: VirtualApp, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"admin {sha256('t')} {'x' * 10_000}\n")
+    here = client(Rules(tokens=Tokens(str(file))))
+    sent = {"Authorization": "Bearer t"}
+    got(here.post("/api/v1/queues/pause", json={"queue": "mail"}, headers=sent))
+    (row,) = entries(app, 10)
+    assert set(row.who) == {"x"}
 
 
 @pytest.mark.parametrize(
