@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
@@ -13,55 +12,14 @@ import pytest
 from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 
-from raftwork import App
-from raftwork.client.audit import entries
-from raftwork.client.dead_letters import DeadTasks
-from raftwork.errors import ProtocolError, Unavailable
-from raftwork.features import audit
-from raftwork.testing.virtual_app import VirtualApp, installed
-from raftwork.web.access import Role, Rules, Tokens, Visitor, networks, sha256
-from raftwork.web.api import dead, serving
+from raftwork.testing.virtual_app import VirtualApp
+from raftwork.web.access import Rules, Tokens
+from raftwork.web.api import serving
 from raftwork.web.api.catalogue import ENDPOINTS
 from raftwork.web.api.endpoint import BODY_BYTES_MAX
 from raftwork.web.application import POLICY, application, end_streams
+from tests.unit.web.api.served import HOST, OURS, add, app, client, fail, got
 from tests.unit.web.seen import watch
-
-HOST = "http://127.0.0.1:7780"
-OURS = {"X-Raftwork": "1"}
-app = App(brokers="127.0.0.1:1")
-
-
-@app.task(name="sums.add")
-def add(x: int, y: int) -> int:
-    return x + y
-
-
-@app.task(name="sums.fail")
-def fail(what: str) -> None:
-    raise ValueError(f"no such customer: {what}")
-
-
-@pytest.fixture
-def world() -> Iterator[VirtualApp]:
-    with installed() as virtual:
-        yield virtual
-
-
-def client(rules: Rules | None = None, base: str = HOST) -> TestClient:
-    return TestClient(
-        application(watch(), app, rules), base_url=base, raise_server_exceptions=False
-    )
-
-
-@pytest.fixture
-def local(world: VirtualApp) -> TestClient:
-    return client()
-
-
-def got(answer: Any) -> Any:
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
 
 # ---- looking ------------------------------------------------------------------------------------
 
@@ -156,26 +114,6 @@ def test_schedules_and_limits_are_told_paused_and_resumed(
     assert app.run(str(made["id"])).result(0) == 3
 
 
-def test_a_purge_says_first_what_it_would_drop(world: VirtualApp, local: TestClient) -> None:
-    runs = add.enqueue_many([(1, 2), (3, 4)])
-    asked = {"queue": "default", "preview": True}
-    would = got(local.post("/api/v1/queues/purge", json=asked, headers=OURS))
-    assert {each["id"] for each in would["sample"]} == {run.id for run in runs}
-    assert runs[0].status() == "queued"
-    done = got(local.post("/api/v1/queues/purge", json={"queue": "default"}, headers=OURS))
-    assert done == {"purged": 2}
-
-
-def test_tasks_are_cancelled_by_one_scope(world: VirtualApp, local: TestClient) -> None:
-    runs = add.options(delay=60).enqueue_many([(1, 2), (3, 4)])
-    ids = {"ids": [run.id for run in runs]}
-    assert got(local.post("/api/v1/tasks/cancel", json=ids, headers=OURS)) == {"cancelled": 2}
-    for wrong in ({}, ids | {"queue": "default"}):
-        answer = local.post("/api/v1/tasks/cancel", json=wrong, headers=OURS)
-        assert answer.status_code == 400
-        assert "exactly one of" in answer.json()["text"]
-
-
 def test_brokers_queues_and_workers_are_as_they_say(local: TestClient) -> None:
     told = got(local.get("/api/v1/overview"))
     assert (told["leader"], told["epoch"]) == ("a", 3)
@@ -203,49 +141,6 @@ def test_what_runs_is_told_by_the_leader_and_a_timeline_where_it_keeps_events(
     told = got(local.get("/api/v1/timeline"))
     assert (told["now"], told["bars"]) == (None, [])
     assert "keeps no events" in told["why"]
-
-
-def test_dead_tasks_of_a_filter_are_run_again_or_purged_and_first_said(
-    world: VirtualApp, local: TestClient
-) -> None:
-    ids = [run.id for run in fail.enqueue_many([(f"c{n}",) for n in range(3)])]
-    other = fail.options(queue="bulk").enqueue("other")
-    world.run_until_idle()
-    listed = got(local.get("/api/v1/dead", params={"name": "sums.f*", "error": "CUSTOMER: c1"}))
-    assert [each["id"] for each in listed["tasks"]] == [ids[1]]
-    assert listed["looked_at"] == 4
-    page = got(local.get("/api/v1/dead?limit=1"))
-    assert (len(page["tasks"]), page["looked_at"], page["before"] is None) == (1, 1, False)
-    some = {"filter": True, "queue": "default"}
-    would = got(local.post("/api/v1/dead/retry", json=some | {"preview": True}, headers=OURS))
-    assert (would["would"], would["more"]) == (3, False)
-    made = got(local.post("/api/v1/dead/retry", json=some, headers=OURS))
-    assert (set(made["retried"]), made["before"]) == (set(ids), None)
-    again = got(local.post("/api/v1/dead/retry", json=some | {"preview": True}, headers=OURS))
-    assert again["would"] == 0
-    assert got(local.post("/api/v1/dead/retry", json=some, headers=OURS))["retried"] == {}
-    none = {"filter": True, "name": "nothing"}
-    assert got(local.post("/api/v1/dead/purge", json=none, headers=OURS))["purged"] == 0
-    assert got(local.post("/api/v1/dead/purge", json=some, headers=OURS))["purged"] == 3
-    assert got(local.post("/api/v1/dead/purge", json={"ids": [other.id]}, headers=OURS)) == {
-        "purged": 1
-    }
-    for wrong in ({}, {"filter": True, "ids": ids}):
-        assert local.post("/api/v1/dead/purge", json=wrong, headers=OURS).status_code == 400
-
-
-def test_what_passes_no_filter_is_passed_over_some_at_a_time(
-    world: VirtualApp, local: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail.enqueue_many([(f"c{n}",) for n in range(5)])
-    world.run_until_idle()
-    monkeypatch.setattr(dead, "LOOKED_AT_MAX", 2)
-    asked: dict[str, object] = {"filter": True, "error": "c0"}
-    done, answer = 0, dict[str, Any]()
-    for _ in range(3):
-        answer = got(local.post("/api/v1/dead/purge", json=asked, headers=OURS))
-        done, asked["before"] = done + answer["purged"], answer["before"]
-    assert (done, answer["before"]) == (1, None)
 
 
 def test_a_worker_and_a_queue_have_pages_with_who_is_next(
@@ -296,21 +191,6 @@ def test_what_is_known_is_answered_without_a_thread(
     assert len(threads) == 1
 
 
-def test_a_queues_settings_are_changed_and_cleared(world: VirtualApp, local: TestClient) -> None:
-    said = {"queue": "mail", "concurrency": 3, "rate": "5/s", "max_length": 100}
-    told = got(local.post("/api/v1/queues/set", json=said, headers=OURS))
-    assert (told["concurrency"], told["rate"], told["max_length"]) == (3, "5/s", 100)
-    clear = {"queue": "mail", "unset": ["rate"], "concurrency": 4}
-    told = got(local.post("/api/v1/queues/set", json=clear, headers=OURS))
-    assert (told["concurrency"], told["rate"]) == (4, None)
-    for wrong in (
-        *({}, {"rate": "often"}, {"unset": ["colour"]}, {"unset": ["rate"], "rate": "1/s"}),
-        *({"concurrency": 0}, {"concurrency": 1.5}),
-    ):
-        answer = local.post("/api/v1/queues/set", json={"queue": "mail"} | wrong, headers=OURS)
-        assert answer.status_code == 400, answer.text
-
-
 def test_marks_are_put_and_told(world: VirtualApp, local: TestClient) -> None:
     got(local.post("/api/v1/marks", json={"text": "deploy 7"}, headers=OURS))
     (mark,) = got(local.get("/api/v1/marks"))["marks"]
@@ -319,89 +199,6 @@ def test_marks_are_put_and_told(world: VirtualApp, local: TestClient) -> None:
     assert got(local.get("/api/v1/marks", params={"since": since}))["marks"] == []
     wrong = local.post("/api/v1/marks", json={"text": "x" * 201}, headers=OURS)
     assert wrong.status_code == 400
-
-
-def test_a_schedule_is_changed_in_parts_and_as_it_was_read(
-    world: VirtualApp, local: TestClient
-) -> None:
-    app.schedules.create("nightly", add, cron="0 3 * * *", args=(1, 2))
-    etag = got(local.get("/api/v1/schedule?id=nightly"))["etag"]
-    said = {"id": "nightly", "etag": etag, "cron": "0 4 * * *", "overlap": "allow"}
-    told = got(local.post("/api/v1/schedules/update", json=said, headers=OURS))
-    assert (told["cron"], told["overlap"], told["args"]) == ("0 4 * * *", "allow", [1, 2])
-    late = said | {"cron": "0 5 * * *"}
-    assert local.post("/api/v1/schedules/update", json=late, headers=OURS).status_code == 409
-    for wrong in ({"overlap": "never"}, {"cron": "every day"}, {}):
-        answer = local.post(
-            "/api/v1/schedules/update", json={"id": "nightly"} | wrong, headers=OURS
-        )
-        assert answer.status_code in (400, 409), answer.text
-
-
-# ---- what would be done -------------------------------------------------------------------------
-
-
-def state_of(world: VirtualApp) -> dict[str, list[tuple[object, ...]]]:
-    """Everything that the cluster keeps."""
-    db = world._world.cluster._db
-    tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
-    return {str(name): list(db.execute(f'SELECT * FROM "{name}"')) for (name,) in tables}
-
-
-def test_no_action_that_is_asked_with_preview_does_anything(world: VirtualApp) -> None:
-    """Some say what they would do; all others refuse the word, and do nothing."""
-    dead_ids = [run.id for run in fail.enqueue_many([("a",), ("b",)])]
-    with app.flow("f") as flow:
-        flow.add(fail, "x")
-    world.run_until_idle()
-    waits = add.options(delay=60).enqueue(1, 2)
-    add.options(queue="bulk").enqueue(1, 2)
-    app.schedules.create("nightly", add, cron="0 3 * * *", args=(1, 2))
-    app.limits.set("stripe", concurrency=3)
-    some: dict[str, list[dict[str, object]]] = {
-        "/marks": [{"text": "deploy"}],
-        "/tasks/cancel": [{"ids": [waits.id]}, {"queue": "default"}],
-        "/dead/retry": [{"ids": dead_ids}, {"filter": True}],
-        "/dead/purge": [{"ids": dead_ids}, {"filter": True}],
-        "/queues/set": [{"queue": "bulk", "concurrency": 3}],
-        "/workers/drain": [{"worker": "w1"}],
-        "/schedules/update": [{"id": "nightly", "tz": "UTC"}],
-        "/flows/retry": [{"id": "f"}],
-    }
-    fields = {"queue": "bulk", "id": "nightly", "limit": "stripe"}
-    before, here, previewed = state_of(world), client(), set()
-    assert before["audit"] == []
-    for each in ENDPOINTS:
-        if not each.changes:
-            continue
-        default = {f.name: fields[f.name] for f in each.fields if f.required and f.name in fields}
-        for said in some.get(each.path, [default]):
-            answer = here.post(f"/api/v1{each.path}", json=said | {"preview": True}, headers=OURS)
-            assert state_of(world) == before, (each.path, said, answer.text)
-            if answer.status_code == 200:
-                previewed.add(each.path)
-            else:
-                assert "there is no 'preview' here" in answer.json()["text"], answer.text
-    assert previewed == {"/dead/retry", "/dead/purge", "/queues/purge"}
-    for path, bodies in some.items():  # which do change something, or what is said above is nothing
-        here.post(f"/api/v1{path}", json=bodies[0], headers=OURS)
-        assert state_of(world) != before, path
-        before = state_of(world)
-
-
-def test_a_preview_of_ids_says_which_of_them_are_dead(world: VirtualApp, local: TestClient) -> None:
-    first, second = (run.id for run in fail.enqueue_many([("a",), ("b",)]))
-    world.run_until_idle()
-    asked = {"ids": [first, "none"], "preview": True}
-    for what in ("retry", "purge"):
-        would = got(local.post(f"/api/v1/dead/{what}", json=asked, headers=OURS))
-        assert (would["would"], [each["id"] for each in would["sample"]]) == (1, [first])
-    got(local.post("/api/v1/dead/retry", json={"ids": [first]}, headers=OURS))
-    both = {"ids": [first, second], "preview": True}
-    would = got(local.post("/api/v1/dead/retry", json=both, headers=OURS))
-    assert [each["id"] for each in would["sample"]] == [second]
-    for wrong in ({"preview": True}, both | {"filter": True}):
-        assert local.post("/api/v1/dead/purge", json=wrong, headers=OURS).status_code == 400
 
 
 # ---- refused ------------------------------------------------------------------------------------
@@ -488,252 +285,7 @@ def test_what_there_is_not_is_not_found(local: TestClient) -> None:
     assert local.get("/static/%2e%2e/server.py").status_code == 404
 
 
-# ---- who may what -------------------------------------------------------------------------------
-
-
-def test_without_tokens_only_loopback_is_served(world: VirtualApp) -> None:
-    """A page of another site may have its name point at 127.0.0.1, and then reads all."""
-    for base in ("http://127.0.0.1:7780", "http://localhost:7780", "http://[::1]:7780"):
-        assert client(base=base).get("/api/v1/me").status_code == 200
-    for base in ("http://evil.example:7780", "http://127.0.0.1.evil.example", "http://10.0.0.1"):
-        answer = client(base=base).get("/api/v1/me")
-        assert (answer.status_code, answer.json()["error"]) == (403, "Forbidden")
-        assert client(base=base).get("/").status_code == 403
-        assert client(base=base).get("/metrics").status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        (OURS, 200),
-        (OURS | {"Origin": HOST, "Sec-Fetch-Site": "same-origin"}, 200),
-        ({}, 403),  # a form, or a fetch without a preflight
-        (OURS | {"Origin": "https://evil.example"}, 403),
-        (OURS | {"Origin": "null"}, 403),
-        (OURS | {"Sec-Fetch-Site": "cross-site"}, 403),
-        (OURS | {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:80"}, 403),
-        (OURS | {"Content-Type": "text/plain"}, 415),
-    ],
-)
-def test_no_other_site_makes_a_browser_change_anything(
-    local: TestClient, headers: dict[str, str], status: int
-) -> None:
-    sent = {"Content-Type": "application/json"} | headers
-    answer = local.post("/api/v1/queues/pause", content=b'{"queue": "q"}', headers=sent)
-    assert answer.status_code == status, answer.text
-
-
-@pytest.fixture
-def tokens(tmp_path: Path) -> Tokens:
-    file = tmp_path / "tokens"
-    lines = [f"{role} {sha256(role)} the-{role}" for role in ("viewer", "operator", "admin")]
-    file.write_text("# who\n\n" + "\n".join(lines) + "\n")
-    return Tokens(str(file))
-
-
-def test_each_role_may_what_it_may(world: VirtualApp, tokens: Tokens) -> None:
-    here = client(Rules(tokens=tokens), "http://queue.example")
-    run = add.options(delay=60).enqueue(1, 2)
-    pause, purge = ({"queue": "default"},) * 2
-    may = {}
-    for role in ("", "wrong", "viewer", "operator", "admin"):
-        sent = {"Authorization": f"Bearer {role}"} if role else {}
-        may[role] = [
-            here.get("/api/v1/task", params={"id": run.id}, headers=sent).status_code,
-            here.post("/api/v1/queues/pause", json=pause, headers=sent).status_code,
-            here.post("/api/v1/queues/purge", json=purge, headers=sent).status_code,
-        ]
-    assert may[""] == may["wrong"] == [401, 401, 401]
-    assert may["viewer"] == [200, 403, 403]
-    assert may["operator"] == [200, 200, 403]
-    assert may["admin"] == [200, 200, 200]
-
-
-def test_viewers_see_no_contents_and_no_one_does_where_that_is_said(
-    world: VirtualApp, tokens: Tokens
-) -> None:
-    add.options(id="secret").enqueue(4711, 0)
-    fail.options(id="bad").enqueue("4711")
-    world.run_until_idle()
-    app.schedules.create("s", add, every=60, args=(4711, 2))
-    add.options(id="later", delay=60).enqueue(4711, 0)
-    paths = ("task?id=secret", "task?id=later", "tasks/later", "schedules", "schedule?id=s")
-    for rules, role, sees in (
-        (Rules(tokens=tokens), "viewer", False),
-        (Rules(tokens=tokens), "operator", True),
-        (Rules(tokens=tokens, no_payloads=True), "admin", False),
-    ):
-        here = client(rules)
-        for path in paths:
-            answer = here.get(f"/api/v1/{path}", headers={"Authorization": f"Bearer {role}"})
-            assert ("4711" in answer.text) is sees, (role, path)
-        dead = here.get("/api/v1/task?id=bad", headers={"Authorization": f"Bearer {role}"}).json()
-        assert ("args" in dead["dead"]) is sees
-
-
-def test_an_answer_is_shared_among_those_who_may_see_the_same(
-    world: VirtualApp, tokens: Tokens
-) -> None:
-    """Who sees contents asked just before."""
-    here = client(Rules(tokens=tokens))
-    add.options(id="later", delay=60).enqueue(4711, 0)
-    texts = [
-        here.get("/api/v1/task?id=later", headers={"Authorization": f"Bearer {role}"}).text
-        for role in ("admin", "viewer", "admin")
-    ]
-    assert ["4711" in text for text in texts] == [True, False, True]
-
-
-def test_a_login_is_a_cookie_that_no_script_reads(world: VirtualApp, tokens: Tokens) -> None:
-    here = client(Rules(tokens=tokens, root_path="/queue"))
-    assert here.get("/queue/api/v1/me").status_code == 401
-    assert here.get("/queue/").status_code == 200  # the page itself has nothing of the cluster
-    wrong = here.post("/queue/api/v1/session", json={"token": "x"}, headers=OURS)
-    assert wrong.status_code == 401
-    answer = here.post("/queue/api/v1/session", json={"token": "operator"}, headers=OURS)
-    cookie = answer.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Path=/queue" in cookie
-    assert got(here.get("/queue/api/v1/me"))["name"] == "the-operator"
-    here.post("/queue/api/v1/session/end", json={}, headers=OURS)
-    assert here.get("/queue/api/v1/me").status_code == 401
-
-
-@pytest.mark.parametrize(("origin", "secure"), [(HOST, False), ("https://q.example", True)])
-def test_the_cookie_of_a_page_with_tls_is_sent_with_tls_alone(
-    world: VirtualApp, tokens: Tokens, origin: str, secure: bool
-) -> None:
-    """Also behind a proxy: to this process everything comes without."""
-    here = client(Rules(tokens=tokens))
-    sent = OURS | {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
-    answer = here.post("/api/v1/session", json={"token": "viewer"}, headers=sent)
-    assert ("Secure" in answer.headers["set-cookie"]) is secure
-
-
-def test_a_name_that_comes_twice_is_nobodys(world: VirtualApp) -> None:
-    """A proxy that adds its header leaves one that the visitor sent in front of it."""
-    rules = Rules(auth_header="X-User", auth_role=Role.ADMIN, trust=networks("10.0.0.5"))
-    served = application(watch(), app, rules)
-    here = TestClient(served, base_url="http://q.example", client=("10.0.0.5", 1))
-    said = [("X-User", "root"), ("X-User", "zoe")]
-    answer = here.get("/api/v1/me", headers=said)
-    assert (answer.status_code, answer.json()["error"]) == (403, "Forbidden")
-
-
-def test_a_name_in_a_header_is_believed_from_the_proxy_alone(world: VirtualApp) -> None:
-    def asks(trust: str) -> int:
-        rules = Rules(auth_header="X-User", auth_role=Role.OPERATOR, trust=networks(trust))
-        served = application(watch(), app, rules)
-        here = TestClient(served, base_url="http://q.example", client=("10.0.0.5", 1))
-        return here.get("/api/v1/me", headers={"X-User": "zoe"}).status_code
-
-    assert asks("10.0.0.0/24") == 200
-    assert asks("10.0.1.0/24,127.0.0.1") == 401
-
-
-def test_read_only_changes_nothing_whoever_asks(world: VirtualApp) -> None:
-    here = client(Rules(read_only=True))
-    answer = here.post("/api/v1/queues/pause", json={"queue": "q"}, headers=OURS)
-    assert (answer.status_code, answer.json()["text"]) == (403, "this dashboard is read-only")
-    assert here.get("/api/v1/tasks").status_code == 200
-
-
-def test_every_action_is_in_the_log_with_who_did_it(
-    local: TestClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "raftwork.web")
-    local.post("/api/v1/queues/pause", json={"queue": "q\u2028x"}, headers=OURS)
-    local.post("/api/v1/queues/pause", json={"queue": "mail"}, headers=OURS)
-    local.post("/api/v1/flows/retry", json={"id": "none"}, headers=OURS)
-    lines = [r.getMessage() for r in caplog.records if r.name == "raftwork.web"]
-    assert lines[0].startswith('action ["local", "admin", "queues pause", "done"] {"queue": "mail"')
-    assert "UnknownTask" in lines[1]
-    assert len(lines) == 2  # what was refused before it began is none
-
-
-def test_every_action_is_in_the_clusters_audit_with_who_did_it(
-    world: VirtualApp, tokens: Tokens
-) -> None:
-    here = client(Rules(tokens=tokens))
-
-    def act(path: str, role: str, **said: object) -> None:
-        sent = {"Authorization": f"Bearer {role}"}
-        here.post(f"/api/v1/{path}", json=said, headers=sent)
-
-    act("queues/pause", "operator", queue="mail")
-    act("queues/purge", "admin", queue="mail", preview=True)  # which does nothing
-    act("queues/purge", "viewer", queue="mail")  # nor does this
-    act("flows/retry", "admin", id="none")
-    failed, paused = entries(app, 10)
-    assert (paused.who, paused.what, paused.outcome) == (
-        *("the-operator", 'dashboard: queues pause {"queue": "mail"}', "done"),
-    )
-    assert failed.who == "the-admin"
-    assert failed.outcome.startswith("UnknownTask: ")
-
-
-def test_what_the_audit_does_not_take_is_done_all_the_same_and_said(
-    local: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit, "check_level", _refuse)
-    got(local.post("/api/v1/queues/pause", json={"queue": "mail"}, headers=OURS))
-    assert "not in the audit: not here" in caplog.text
-
-
-def _refuse(*_: object) -> None:
-    raise ProtocolError("not here")
-
-
-def test_an_action_that_no_leader_answers_is_in_the_audit_as_one_that_may_be_done(
-    world: VirtualApp, local: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app.queue("mail").__class__, "pause", _unavailable)
-    answer = local.post("/api/v1/queues/pause", json={"queue": "mail"}, headers=OURS)
-    assert answer.status_code == 503
-    (row,) = entries(app, 10)
-    assert row.what == 'dashboard: queues pause {"queue": "mail"}'
-    assert row.outcome == "not known, it may have been done: Unavailable: no leader"
-
-
-def _unavailable(*_: object) -> None:
-    raise Unavailable("no leader")
-
-
-def test_a_retry_that_stops_half_way_says_what_is_done_and_what_is_left(
-    world: VirtualApp, local: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ids = [run.id for run in fail.enqueue_many([(f"c{n}",) for n in range(4)])]
-    world.run_until_idle()
-    tasks = app.dead().__class__
-    real, stops = tasks.retry, iter([False, False, True])
-
-    def retry(self: DeadTasks, *these: str) -> Any:
-        return _unavailable() if next(stops, False) else real(self, *these)
-
-    monkeypatch.setattr(tasks, "retry", retry)
-    said = {"filter": True}
-    first = got(local.post("/api/v1/dead/retry", json=said, headers=OURS))
-    assert (list(first["retried"]), first["left"]) == (ids[:1:-1], ids[1::-1])
-    assert first["stopped"] == "Unavailable: no leader"
-    (row,) = entries(app, 10)
-    assert row.outcome == "2 retried, 0 refused, 2 left: Unavailable: no leader"
-    rest = said | {"before": first["before"]}
-    second = got(local.post("/api/v1/dead/retry", json=rest, headers=OURS))
-    assert (list(second["retried"]), second["left"], second["before"]) == (ids[1::-1], [], None)
-    odd = {"ids": [ids[0], "none"]}
-    got(local.post("/api/v1/dead/retry", json=odd, headers=OURS))
-    assert next(entries(app, 1)).outcome == "1 retried, 1 refused, 0 left"
-
-
-def test_a_name_that_is_too_long_keeps_nothing_out_of_the_audit(
-    world: VirtualApp, tmp_path: Path
-) -> None:
-    file = tmp_path / "tokens"
-    file.write_text(f"admin {sha256('t')} {'x' * 10_000}\n")
-    here = client(Rules(tokens=Tokens(str(file))))
-    sent = {"Authorization": "Bearer t"}
-    got(here.post("/api/v1/queues/pause", json={"queue": "mail"}, headers=sent))
-    (row,) = entries(app, 10)
-    assert set(row.who) == {"x"}
+# ---- streams ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -776,37 +328,6 @@ def test_the_page_is_told_where_logs_are_kept(world: VirtualApp) -> None:
     here = TestClient(application(watch(), app, log_link=link), base_url=HOST)
     assert got(here.get("/api/v1/me"))["log_link"] == link
     assert got(client().get("/api/v1/me"))["log_link"] is None
-
-
-def test_without_a_key_for_it_the_leader_is_not_asked(world: VirtualApp) -> None:
-    here = TestClient(application(watch(), None), base_url=HOST)
-    assert here.get("/api/v1/overview").status_code == 200
-    answer = here.get("/api/v1/tasks")
-    assert (answer.status_code, answer.json()["error"]) == (503, "NoApp")
-
-
-def test_beyond_loopback_without_tokens_there_are_health_and_metrics_alone() -> None:
-    here = TestClient(application(watch("a"), None, shows_page=False), base_url="http://a.example")
-    assert here.get("/metrics").status_code == 200
-    assert here.get("/livez").status_code == 200
-    for path in ("/", "/static/app.js", "/api/v1/overview", "/api/v1/openapi.json"):
-        assert here.get(path).status_code == 404
-
-
-def test_where_visitors_are_asked_who_they_are_so_is_who_reads_metrics(tmp_path: Path) -> None:
-    file = tmp_path / "tokens"
-    file.write_text(f"viewer {sha256('secret')} prometheus\n")
-    for rules, bearer, status in (
-        (Rules(tokens=Tokens(str(file))), "secret", 200),
-        (Rules(tokens=Tokens(str(file))), "guessed", 401),
-        (Rules(auth_header="x-user", trust=networks("10.0.0.0/8")), "secret", 401),
-    ):
-        here = TestClient(application(watch("a"), None, rules), base_url="http://a.example")
-        assert here.get("/metrics").status_code == 401
-        told = here.get("/metrics", headers={"Authorization": f"Bearer {bearer}"})
-        assert told.status_code == status
-        assert ("raftwork_broker_up" in told.text) == (status == 200)
-        assert here.get("/livez").status_code == 200
 
 
 # ---- what a browser is told, and what programs read ---------------------------------------------
@@ -866,8 +387,3 @@ def _nested(depth: int, inside: object) -> object:
 )
 def test_no_result_of_a_task_breaks_its_page(value: object, told: object) -> None:
     assert json.loads(serving.encode(value)) == told
-
-
-def test_a_visitor_has_the_name_that_the_file_has(tokens: Tokens) -> None:
-    assert tokens.visitor("admin") == Visitor("the-admin", Role.ADMIN)
-    assert tokens.visitor("") is None
