@@ -1,12 +1,16 @@
 """Who may do what over HTTP, and what other sites may make a browser do."""
 
+import logging
+import re
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from raftwork import current
 from raftwork.testing.virtual_app import VirtualApp
 from raftwork.web.access import Role, Rules, Tokens, Visitor, networks, sha256
+from raftwork.web.api.catalogue import ENDPOINTS
 from raftwork.web.application import application
 from tests.unit.web.api.served import HOST, OURS, add, app, client, fail, got
 from tests.unit.web.seen import watch
@@ -62,26 +66,70 @@ def test_each_role_may_what_it_may(world: VirtualApp, tokens: Tokens) -> None:
     assert may["admin"] == [200, 200, 200]
 
 
-def test_viewers_see_no_contents_and_no_one_does_where_that_is_said(
-    world: VirtualApp, tokens: Tokens
-) -> None:
-    add.options(id="secret").enqueue(4711, 0)
-    fail.options(id="bad").enqueue("4711")
+#: In no id and no time by chance.
+SECRET = 471_147_114_711
+
+
+@app.schedule("s", every=60, args=(SECRET,), kwargs={"more": SECRET})
+@app.task(name="sums.keep")
+def keep(what: int, *, more: int) -> int:
+    """Leaves what it was given wherever a task can leave something."""
+    logging.getLogger("keep").warning("it was %s", what)
+    current().checkpoint([what])
+    return what + more
+
+
+def contents_of(world: VirtualApp) -> None:
+    """Tasks of every fate, and a schedule, with SECRET in all that is theirs."""
+    keep.options(id="secret").enqueue(SECRET, more=SECRET)
+    fail.options(id="bad", tags={"t": "1"}).enqueue(str(SECRET))
     world.run_until_idle()
-    app.schedules.create("s", add, every=60, args=(4711, 2))
-    add.options(id="later", delay=60).enqueue(4711, 0)
-    paths = ("task?id=secret", "task?id=later", "tasks/later", "schedules", "schedule?id=s")
-    for rules, role, sees in (
-        (Rules(tokens=tokens), "viewer", False),
-        (Rules(tokens=tokens), "operator", True),
-        (Rules(tokens=tokens, no_payloads=True), "admin", False),
+    app.schedules.apply(app.declarations, "m:app")
+    keep.options(id="later", delay=60).enqueue(SECRET, more=SECRET)
+    with app.flow("f") as flow:
+        flow.add(keep, flow.add(add, 4711, 0), more=SECRET)
+
+
+_ASKED = {"id": "later", "name": "default", "queue": "default", "limit": "l", "text": "t"}
+_ASKED |= {"worker": "w1", "tz": "UTC"}
+
+
+def test_no_answer_has_contents_for_who_may_not_see_them(world: VirtualApp, tokens: Tokens) -> None:
+    """All addresses, and with each id; actions, too, answer with what they changed."""
+    contents_of(world)
+    app.limits.set("l", concurrency=1)
+    sees = {"/task", "/tasks/{id:path}", "/schedules", "/schedule", "/schedules/update"}
+    sees |= {"/schedules/reset"}
+    for rules, role, shown in (
+        (Rules(tokens=tokens), "viewer", set[str]()),
+        (Rules(tokens=tokens, no_payloads=True), "admin", set[str]()),
+        (Rules(tokens=tokens), "admin", sees),
     ):
-        here = client(rules)
-        for path in paths:
-            answer = here.get(f"/api/v1/{path}", headers={"Authorization": f"Bearer {role}"})
-            assert ("4711" in answer.text) is sees, (role, path)
-        dead = here.get("/api/v1/task?id=bad", headers={"Authorization": f"Bearer {role}"}).json()
-        assert ("args" in dead["dead"]) is sees
+        here, found, sent = client(rules), set[str](), {"Authorization": f"Bearer {role}"}
+        for each in ENDPOINTS:
+            names = {f.name for f in each.fields if f.required}
+            names |= {"tz"} & {f.name for f in each.fields}
+            for id_ in ("secret", "bad", "later", "s", "f") if "id" in names else ("",):
+                said = {name: _ASKED[name] for name in names} | ({"id": id_} if id_ else {})
+                path = each.path
+                for name in [name for name in said if f"{{{name}" in path]:
+                    path = re.sub(rf"{{{name}(:path)?}}", said.pop(name), path)
+                if each.streams or (each.path == "/schedules/trigger" and id_ == "s"):
+                    continue
+                url = f"/api/v1{path}"
+                answer = (
+                    here.post(url, json=said, headers=sent)
+                    if each.changes
+                    else here.get(url, params=said, headers=sent)
+                )
+                if str(SECRET) in _without_errors(answer.text):
+                    found.add(each.path)
+        assert found == shown, role
+
+
+def _without_errors(text: str) -> str:
+    """What code says of its failure is for all who look."""
+    return text.replace(f"no such customer: {SECRET}", "")
 
 
 def test_an_answer_is_shared_among_those_who_may_see_the_same(
