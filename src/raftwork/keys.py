@@ -208,18 +208,23 @@ def is_key_file(path: str) -> bool:
         return False
 
 
+def is_exposed(mode: int, owner: int, reader: int) -> bool:
+    """Whether others than its owner and the user `reader` can read or change such a file."""
+    # A group may read what another user owns: that is how Kubernetes mounts a secret.
+    allowed = 0o700 if owner == reader else 0o740
+    return bool(mode & ~allowed & 0o777)
+
+
 def _read(path: str) -> str:
     with open(path, "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise KeyRefused(f"the key {path} is no regular file")
-        mode = stat.S_IMODE(found.st_mode)
-        # A group may read what another user owns: that is how Kubernetes mounts a secret.
-        allowed = 0o700 if found.st_uid == os.geteuid() else 0o740
-        if mode & ~allowed & 0o777:
+        if is_exposed(found.st_mode, found.st_uid, os.geteuid()):
             raise KeyRefused(
-                f"the key {path} can be read or changed by others (mode {mode:04o}); if they are"
-                f" not to act in its name: chmod 600 {path}"
+                f"the key {path} can be read or changed by others (mode"
+                f" {stat.S_IMODE(found.st_mode):04o}); if they are not to act in its name:"
+                f" chmod 600 {path}"
             )
         return file.read(_FILE_BYTES_MAX).decode()
 
