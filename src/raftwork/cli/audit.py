@@ -35,8 +35,9 @@ def command(cluster: Cluster, limit: int) -> Shown:
     """Show what was done, and by whom, newest first.
 
     That is what only admins may do, and what users of dashboards did; each broker keeps 10,000 rows
-    of either, and of more the oldest goes of whoever has the most. Without keys nobody knows who an admin was, and there is only what dashboards tell of
-    their users. What was refused for want of a right is in the brokers' logs.
+    of either, and of more the oldest goes of whoever has the most. Without keys nobody knows who an
+    admin was, and there is only what dashboards tell of their users. What was refused for want of a
+    right is in the brokers' logs.
 
     \b
     Example:
