@@ -7,9 +7,10 @@ import base64
 import json
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -38,7 +39,7 @@ from raftwork.web.api.endpoint import (
 )
 from raftwork.web.api.openapi import document
 from raftwork.web.api.shared import Shared
-from raftwork.web.api.sight import NoApp, Sight
+from raftwork.web.api.sight import NoApp, Sight, UnknownQueue
 from raftwork.web.stream.viewers import Streams, TooManyViewers
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from raftwork.web.stream.subscription import Subscription
 
 #: A longer integer is told in hexadecimal: Python writes no decimal of more than 4,300 digits.
 _INT_BITS_MAX: Final = 10_000
@@ -62,6 +62,7 @@ _STATUS: Final[Mapping[type[Exception], int]] = {
     UnknownTask: 404,
     UnknownSchedule: 404,
     UnknownWorker: 404,
+    UnknownQueue: 404,
     PermissionDenied: 403,
     CannotDecrypt: 409,
     ProtocolError: 409,
@@ -111,12 +112,13 @@ class Api:
             require_own_page(request)
             body = await _body(request)
         query = request.query_params.multi_items()
-        if endpoint.streams and (last := request.headers.get(_LAST)):
+        stream = endpoint.streamed(request.headers.get("accept", ""))
+        if stream is not None and (last := request.headers.get(_LAST)):
             query = [(n, v) for n, v in query if n != "after"] + [("after", last)]
         said = endpoint.check(request.path_params, query, body)
         asked = Asked(said, visitor, payloads=rules.shows_payloads(visitor))
-        if endpoint.streams:
-            subscription = cast("Subscription", endpoint.answer(self._sight, asked))
+        if stream is not None:
+            subscription = stream(self._sight, asked)
             return self.streams.open(subscription, partial(self._still, endpoint, request))
         if endpoint.preview is not None and asked.flag(PREVIEW):
             return await run_in_threadpool(self._preview, endpoint.preview, asked)
@@ -224,6 +226,20 @@ def refusal(status: int, error: Exception) -> Response:
     """An error as the API answers it."""
     text = str(error) if status != 500 else "this process failed; its log says how"
     return _json(encode({"error": type(error).__name__, "text": text[:4_000]}), status)
+
+
+async def unserved(request: Request, error: Exception) -> Response:
+    """An address, or a method of one, that there is not; or what failed outside of the API."""
+    if not isinstance(error, HTTPException):
+        return refusal(500, error)
+    text = {
+        404: "there is nothing at this address",
+        405: f"{request.method} is not taken at this address",
+    }.get(error.status_code, error.detail)
+    word = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "HTTPException")
+    answer = _json(encode({"error": word, "text": text}), error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _body(request: Request) -> object:

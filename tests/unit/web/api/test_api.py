@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import ANY
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -169,7 +170,6 @@ def test_a_queue_has_the_limits_that_its_tasks_count_for(
         *(("mail", 2, 0), ("stripe", 2, 0))
     ]
     assert [each["name"] for each in got(local.get("/api/v1/queue?name=b"))["limits"]] == ["mail"]
-    assert got(local.get("/api/v1/queue?name=none"))["limits"] == []
     world.run_until_idle()
     fresh = client()  # nothing of what was answered before
     assert got(fresh.get("/api/v1/queue?name=a"))["limits"] == [], "they have ended"
@@ -277,12 +277,80 @@ def test_a_list_of_ids_has_a_bound(local: TestClient) -> None:
     assert answer.json()["text"] == "ids must have 1 to 1000 texts, got 1001"
 
 
-def test_what_there_is_not_is_not_found(local: TestClient) -> None:
-    assert local.get("/api/v1/task?id=none").status_code == 404
-    assert local.get("/api/v1/flow?id=none").status_code == 404
-    assert local.get("/api/v1/nothing").status_code == 404
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        ("GET", "task?id=none", 404, "UnknownTask"),
+        ("GET", "tasks/none", 404, "UnknownTask"),
+        ("GET", "flow?id=none", 404, "UnknownTask"),
+        ("GET", "schedule?id=none", 404, "UnknownSchedule"),
+        ("GET", "queue?name=none", 404, "UnknownQueue"),
+        ("GET", "worker?name=none", 404, "UnknownWorker"),
+        ("GET", "nothing", 404, "NotFound"),
+        ("GET", "../../nothing", 404, "NotFound"),
+        ("PUT", "queues/pause", 405, "MethodNotAllowed"),
+        ("GET", "queues/pause", 405, "MethodNotAllowed"),
+        ("DELETE", "queues", 405, "MethodNotAllowed"),
+        ("POST", "openapi.json", 405, "MethodNotAllowed"),
+        ("POST", "../../metrics", 405, "MethodNotAllowed"),
+    ],
+)
+def test_what_there_is_not_is_not_found_and_said_in_json(
+    local: TestClient, method: str, path: str, status: int, error: str
+) -> None:
+    answer = local.request(method, f"/api/v1/{path}", headers=OURS)
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"] == error
+    assert answer.json()["text"]
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_no_other_file_is_found(local: TestClient) -> None:
     assert local.get("/static/../server.py").status_code == 404
     assert local.get("/static/%2e%2e/server.py").status_code == 404
+
+
+def test_what_fails_outside_of_the_api_is_said_in_json(
+    world: VirtualApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raftwork.web.metrics.Metrics.page", lambda _metrics: 1 / 0)
+    answer = client().get("/metrics")
+    assert (answer.status_code, answer.json()["error"]) == (500, "ZeroDivisionError")
+
+
+@pytest.mark.parametrize("bad", ["x" * 999, " ", "a,b"])
+def test_a_name_that_can_never_be_one_contradicts_nothing(local: TestClient, bad: str) -> None:
+    """It is a wrong question (400), or there is no such thing (404); never a conflict."""
+    for each in ENDPOINTS:
+        for field in each.fields:
+            if field.kind is not str or field.name == "balancer":
+                continue  # which balancers there are is the leader's to say
+            said = {f.name: f.name for f in each.fields if f.required} | {field.name: bad}
+            path, url = each.path, ""
+            for name in [name for name in said if f"{{{name}" in path]:
+                value = quote(said.pop(name), safe="")
+                path = path.replace(f"{{{name}:path}}", value).replace(f"{{{name}}}", value)
+            url = f"/api/v1{path}"
+            if each.changes:
+                answer = local.post(url, json=said, headers=OURS)
+            elif each.stream is each.answer:
+                continue
+            else:
+                answer = local.get(url, params=said)
+            answered = answer.status_code, "keeps no events" in answer.text
+            assert answered in {(200, False), (400, False), (404, False), (409, True)}, (
+                *(each.path, field.name, answer.text),
+            )
+    for name in (bad, "x" * 256):
+        answer = local.get("/api/v1/queue", params={"name": name})
+        assert (answer.status_code, answer.json()["text"][:11]) == (400, "queue must ")
+
+
+def test_a_queue_that_is_newer_than_what_brokers_said_is_one(
+    world: VirtualApp, local: TestClient
+) -> None:
+    add.options(queue="new").enqueue(1, 2)
+    assert got(local.get("/api/v1/queue?name=new"))["queue"]["name"] == "new"
 
 
 # ---- streams ------------------------------------------------------------------------------------
@@ -350,7 +418,13 @@ def test_every_answer_has_the_policy_and_no_file_but_ours_is_served(local: TestC
 def test_openapi_describes_every_address_and_no_other(local: TestClient) -> None:
     told = got(local.get("/api/v1/openapi.json"))
     described = {(method.upper(), path) for path, of in told["paths"].items() for method in of}
-    assert described == {(each.method, each.path.replace(":path", "")) for each in ENDPOINTS}
+    served = {(each.method, each.path.replace(":path", "")) for each in ENDPOINTS}
+    assert described == served | {("POST", "/session"), ("POST", "/session/end")}
+    operations = [op for of in told["paths"].values() for op in of.values()]
+    responses = {code for operation in operations for code in operation["responses"]}
+    assert responses >= {str(status) for status in serving._STATUS.values()}
+    events = told["paths"]["/events"]["get"]["responses"]["200"]["content"]
+    assert events.keys() == {"application/json", "text/event-stream"}
     ids = [op["operationId"] for of in told["paths"].values() for op in of.values()]
     assert len(ids) == len(set(ids))
     cancel = told["paths"]["/tasks/cancel"]["post"]
