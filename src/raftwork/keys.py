@@ -15,6 +15,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -141,14 +142,25 @@ def write_key(key: Key, path: str) -> None:
 
 def replace_key(key: Key, path: str) -> None:
     """Put it in the place of the file, at once, with its owner and mode. Raises OSError."""
-    found = os.stat(path)
     new = f"{path}.{os.getpid()}.new"
     write_key(key, new)
+    put_in_place(new, path)
+
+
+def put_in_place(new: str, path: str) -> None:
+    """Put a finished file in the place of the one there, if any, with its owner and mode.
+
+    With another owner, or another mode, whoever reads the file no longer could. Raises OSError,
+    and then the file is as it was.
+    """
     try:
-        if (os.geteuid(), os.getegid()) != (found.st_uid, found.st_gid):
-            os.chown(new, found.st_uid, found.st_gid)
-        os.chmod(new, stat.S_IMODE(found.st_mode))
-        os.replace(new, path)
+        with suppress(FileNotFoundError):
+            found = os.stat(path)
+            made = os.stat(new)
+            if (made.st_uid, made.st_gid) != (found.st_uid, found.st_gid):
+                os.chown(new, found.st_uid, found.st_gid)
+            os.chmod(new, stat.S_IMODE(found.st_mode))
+        os.replace(new, os.path.realpath(path))  # where it is a link, what that leads to
     except BaseException:
         os.unlink(new)
         raise
@@ -196,18 +208,23 @@ def is_key_file(path: str) -> bool:
         return False
 
 
+def is_exposed(mode: int, owner: int, reader: int) -> bool:
+    """Whether others than its owner and the user `reader` can read or change such a file."""
+    # A group may read what another user owns: that is how Kubernetes mounts a secret.
+    allowed = 0o700 if owner == reader else 0o740
+    return bool(mode & ~allowed & 0o777)
+
+
 def _read(path: str) -> str:
     with open(path, "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise KeyRefused(f"the key {path} is no regular file")
-        mode = stat.S_IMODE(found.st_mode)
-        # A group may read what another user owns: that is how Kubernetes mounts a secret.
-        allowed = 0o700 if found.st_uid == os.geteuid() else 0o740
-        if mode & ~allowed & 0o777:
+        if is_exposed(found.st_mode, found.st_uid, os.geteuid()):
             raise KeyRefused(
-                f"the key {path} can be read or changed by others (mode {mode:04o}); if they are"
-                f" not to act in its name: chmod 600 {path}"
+                f"the key {path} can be read or changed by others (mode"
+                f" {stat.S_IMODE(found.st_mode):04o}); if they are not to act in its name:"
+                f" chmod 600 {path}"
             )
         return file.read(_FILE_BYTES_MAX).decode()
 

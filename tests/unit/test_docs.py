@@ -1,13 +1,17 @@
 """The documentation names only what exists."""
 
 import re
+import textwrap
 from pathlib import Path
+
+import pytest
 
 import raftwork
 from raftwork.chaos.findings import FINDINGS
 from tests.unit import reference
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_every_test_the_guarantees_name_exists() -> None:
@@ -57,6 +61,14 @@ def test_everything_a_program_imports_is_in_the_reference() -> None:
     }
     assert not missing
     assert "::: raftwork.errors" in pages  # all of them
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_program_on_a_page_is_one(page: Path) -> None:
+    """As it stands there, so that who copies it has no SyntaxError."""
+    block = re.compile(r"^ *```python[^\n]*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+    for text in block.findall(page.read_text()):
+        compile(textwrap.dedent(text), str(page), "exec")
 
 
 def test_every_event_is_in_the_reference() -> None:

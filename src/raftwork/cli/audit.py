@@ -24,7 +24,7 @@ _COLUMNS: Final = (
 @click.command("audit")
 @click.option(
     "--limit",
-    type=click.IntRange(1, ROWS_MAX),
+    type=click.IntRange(1, 2 * ROWS_MAX),
     default=100,
     show_default=True,
     metavar="N",
@@ -34,9 +34,10 @@ _COLUMNS: Final = (
 def command(cluster: Cluster, limit: int) -> Shown:
     """Show what was done, and by whom, newest first.
 
-    That is what only admins may do, and what users of dashboards did; each broker keeps the newest
-    10,000. Without keys nobody knows who an admin was, and there is only what dashboards tell of
-    their users. What was refused for want of a right is in the brokers' logs.
+    That is what only admins may do, and what users of dashboards did; each broker keeps 10,000 rows
+    of either, and of more the oldest goes of whoever has the most. Without keys nobody knows who an
+    admin was, and there is only what dashboards tell of their users. What was refused for want of a
+    right is in the brokers' logs.
 
     \b
     Example:

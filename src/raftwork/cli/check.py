@@ -56,7 +56,10 @@ def may_stop(name: str, wait: float, brokers: str | None) -> None:
     while True:
         found = by_name(gather(addresses, _ANSWER_S, follow=True).statuses)
         if not found:
-            why = "no broker answers"
+            why = (
+                f"no broker answers at {', '.join(map(str, addresses))}: start one, or name"
+                " others with --brokers"
+            )
         elif name not in found:
             raise click.UsageError(f"there is no broker {name!r}; there are {', '.join(found)}")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -198,7 +199,7 @@ def allow(
     grant, public = _meant(key, access, name, roles, queues)
     try:
         write_access(access, allowed(_text(access), access, grant, public))
-    except AccessListRefused as error:
+    except (AccessListRefused, OSError) as error:
         raise click.ClickException(str(error)) from None
     out(f"{grant.name} is allowed in {access}; brokers read it again on SIGHUP")
 
@@ -207,9 +208,10 @@ def allow(
 @click.argument("name")
 @_access_option
 def revoke(name: str, access: str) -> None:
-    """Let the keys of a name in no more: take it out of the access list.
+    """Let the keys of a name in no more: take them out of the access list.
 
-    Brokers that get SIGHUP then close what is open under them.
+    Brokers that get SIGHUP then close what is open under them. What the name is for stays in the
+    list, with its rates, for the key that `keys allow` lets in next.
 
     \b
     Example:
@@ -217,7 +219,7 @@ def revoke(name: str, access: str) -> None:
     """
     try:
         write_access(access, revoked(_text(access), access, name))
-    except AccessListRefused as error:
+    except (AccessListRefused, OSError) as error:
         raise click.ClickException(str(error)) from None
     out(f"{name} is revoked in {access}; brokers read it again on SIGHUP")
 
@@ -241,19 +243,19 @@ def _meant(
         check_name(name)
     if roles:
         return Grant(name, frozenset(map(Role, roles)), queues or ALL_QUEUES), key
-    known = [each for each in _grants(access) if each.name == name]
-    if not known:
+    known = _names(access).get(name)
+    if known is None:
         raise click.UsageError(f"{name} is not in {access} yet: --role says what it is for")
-    return known[0], key
+    return known, key
 
 
 def _grant(key: Key) -> Grant:
     return Grant(key.name, key.roles, key.queues)
 
 
-def _grants(access: str) -> list[Grant]:
+def _names(access: str) -> Mapping[str, Grant]:
     try:
-        return list(read_access(access).grants.values()) if _text(access) else []
+        return read_access(access).names if _text(access) else {}
     except AccessListRefused as error:
         raise click.ClickException(str(error)) from None
 
@@ -268,7 +270,7 @@ def _brokers(access: str) -> dict[str, tuple[str, ...]]:
 
 def _text(access: str) -> str:
     try:
-        with open(access, encoding="utf-8") as opened:
+        with open(access, encoding="utf-8", newline="") as opened:
             return opened.read()
     except FileNotFoundError:
         return ""

@@ -18,6 +18,7 @@ from typing import Final
 
 from raftwork.broker.store.starts import read_starts
 from raftwork.doctor.finding import Finding, error, warning, well
+from raftwork.keys import is_exposed
 
 MIB: Final = 1024 * 1024
 #: A sync that takes longer, ms: etcd's figure; and a heartbeat, ten of which are an election.
@@ -51,7 +52,11 @@ def look(data: Path, key: str | None = None) -> list[Finding]:
         clock(clock_state()),
         *libraries(),
     ]
-    return found if key is None else [*found, key_mode(key, os.stat(key).st_mode)]
+    if key is None:
+        return found
+    # The doctor may be root, who reads anything: the broker is who has the directory.
+    file, broker = os.stat(key), data.stat().st_uid
+    return [*found, key_mode(key, file.st_mode, file.st_uid, broker)]
 
 
 # ---- the disk -----------------------------------------------------------------------------------
@@ -165,10 +170,10 @@ def restarts(starts: list[int], now: int) -> Finding:
     return well("restarts", f"{count} starts in the last hour")
 
 
-def key_mode(file: str, mode: int) -> Finding:
-    """It holds a secret."""
-    if mode & stat.S_IRWXO or mode & stat.S_IWGRP:
-        text = f"others may read or change {file} (mode {stat.S_IMODE(mode):04o})"
+def key_mode(file: str, mode: int, owner: int, broker: int) -> Finding:
+    """It holds a secret: a broker, run by the user `broker`, refuses one that others can read."""
+    if is_exposed(mode, owner, broker):
+        text = f"others may read or change {file} (mode {stat.S_IMODE(mode):04o}): it is refused"
         return error("key-mode", text, "chmod 600 it, and replace the key: it may have been read")
     return well("key-mode", f"{file} is for its owner alone")
 

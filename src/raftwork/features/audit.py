@@ -5,7 +5,9 @@
 2. While there are no keys none of that is written: then nobody knows who it was.
 3. A dashboard knows its users, and has what each of them does written down (`NoteAction`). With
    keys the row names its key, too: only that is sure. After a failover it may be there twice.
-4. The newest ROWS_MAX are kept. Contents of tasks are none of it.
+4. Of what brokers wrote down under a key ROWS_MAX are kept, and apart from that as many of what
+   dashboards say. Of more the oldest goes of whoever has the most: who clicks without end pushes
+   out what they did themselves, and nobody else's. Contents of tasks are none of it.
 """
 
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from raftwork.features.feature import Feature
     from raftwork.messages.registry import Frame
 
+#: Of each kind, see above.
 ROWS_MAX: Final = 10_000
 #: Rows of one page.
 PAGE_MAX: Final = 1_000
@@ -30,8 +33,12 @@ DONE: Final = "done"
 #: Below it there is no table for it.
 _LEVEL: Final = 2
 
-_INSERT = "INSERT INTO audit (time, who, what, outcome) VALUES (?, ?, ?, ?) RETURNING number"
-_DROP = "DELETE FROM audit WHERE number <= ?"
+_INSERT = "INSERT INTO audit (time, who, what, outcome, told) VALUES (?, ?, ?, ?, ?)"
+_COUNT = "SELECT count(*) FROM audit WHERE told = ?"
+#: Of as many the one whose first is the oldest, so that all replicas drop the same.
+_DROP = """DELETE FROM audit WHERE number = (
+    SELECT min(number) FROM audit WHERE told = ? GROUP BY who
+    ORDER BY count(*) DESC, min(number) LIMIT 1)"""
 _PAGE = """SELECT number, time, who, what, outcome FROM audit WHERE ? = 0 OR number < ?
     ORDER BY number DESC LIMIT ?"""
 
@@ -90,6 +97,7 @@ class NoteAudit(NamedTuple):
     who: str
     what: str
     outcome: str
+    told: bool = False  # by a dashboard, of one of its users
 
 
 # ---- on the leader ------------------------------------------------------------------------------
@@ -117,7 +125,7 @@ def in_words(request: "Frame") -> str:
 
 def _check(view: "View", asked: NoteAction) -> NoteAudit:
     check_level(view.state, "the audit needs")
-    return NoteAudit(asked.user, asked.what, asked.outcome)
+    return NoteAudit(asked.user, asked.what, asked.outcome, told=True)
 
 
 def _read(view: "View", asked: AskAudit) -> AuditTold:
@@ -131,10 +139,11 @@ def _read(view: "View", asked: AskAudit) -> AuditTold:
 
 
 def _note(ledger: "Ledger", note: NoteAudit, _effects: list[Effect]) -> Done:
-    """Write it down; the oldest goes."""
-    texts = (text[:TEXT_MAX] for text in note)
-    number = ledger.db.execute(_INSERT, (ledger.time, *texts)).get
-    ledger.db.execute(_DROP, (number - ROWS_MAX,))
+    """Write it down; of too many one goes."""
+    texts = (text[:TEXT_MAX] for text in note[:3])
+    ledger.db.execute(_INSERT, (ledger.time, *texts, note.told))
+    if ledger.db.execute(_COUNT, (note.told,)).get > ROWS_MAX:
+        ledger.db.execute(_DROP, (note.told,))
     return Done()
 
 

@@ -11,12 +11,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from raftwork.web.access import Forbidden, Role, Rules
-from raftwork.web.api.serving import Api, refusal
+from raftwork.web.api.serving import Api, refusal, unserved
 from raftwork.web.api.sight import Sight
 from raftwork.web.checks import respond
 from raftwork.web.metrics import CONTENT_TYPE, Metrics
@@ -93,7 +94,11 @@ def application(
         routes += _page(rules)
     if rules.root_path:  # a proxy may take it off, or pass it on
         routes = [Mount(rules.root_path, routes=routes), *routes]
-    made = Starlette(routes=routes, middleware=[Middleware(_Headers), Middleware(Packed)])
+    made = Starlette(
+        routes=routes,
+        middleware=[Middleware(_Headers), Middleware(Packed)],
+        exception_handlers={HTTPException: unserved, Exception: unserved},
+    )
     made.state.streams = streams
     return made
 

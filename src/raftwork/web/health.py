@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 ALIVE_MS: Final = 10_000
 #: What was committed so long ago must have been applied, ms.
 BACKLOG_MS: Final = 5_000
-#: A disk with less room is bad: an election could not be written any more.
-FREE_BYTES_MIN: Final = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +50,11 @@ class Health:
     statuses: Mapping[str, BrokerStatus | None] = field(default_factory=dict)
     #: When this broker answered last.
     heard: int | None = None
-    #: Of the disk that its directory is on; None if that is not known.
-    free_bytes: int | None = None
     _committed: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def look(
-        self,
-        statuses: Mapping[str, BrokerStatus | None],
-        free_bytes: int | None,
-        now: int,
-    ) -> None:
+    def look(self, statuses: Mapping[str, BrokerStatus | None], now: int) -> None:
         """What was found now."""
-        self.statuses, self.free_bytes = statuses, free_bytes
+        self.statuses = statuses
         mine = statuses.get(self.name)
         if mine is None:
             return
@@ -123,7 +114,8 @@ class Health:
         )
 
     def _disk(self, mine: BrokerStatus) -> str:
-        free, needed = self.free_bytes, mine.disk.needed or FREE_BYTES_MIN
-        if free is None or free >= needed:
+        """By its own word: a broker without a reserve needs no room, whoever set it so."""
+        disk = mine.disk
+        if not disk.low:
             return ""
-        return f"{free >> 20} MiB are free, {needed >> 20} MiB must be: make room"
+        return f"{disk.free >> 20} MiB are free, {disk.needed >> 20} MiB must be: make room"

@@ -126,7 +126,7 @@ class Watch:
         seen = Seen(time.time(), by_name(answers.statuses), judged, failure, free)
         with self.lock:
             self.seen = seen
-            self.health.look(seen.statuses, free, now_ms())
+            self.health.look(seen.statuses, now_ms())
             self.samples.add(seen.at, judged)
             self.queue_rates.add(seen.at, judged)
 

@@ -7,6 +7,8 @@ import pytest
 from raftwork.doctor import machine
 from raftwork.doctor.finding import Finding, Severity
 from raftwork.doctor.machine import MIB
+from raftwork.errors import KeyRefused
+from raftwork.keys import Role, new_key, read_key, write_key
 
 OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
 
@@ -28,9 +30,10 @@ CASES: list[tuple[Finding, str, Severity, str]] = [
     (machine.directory_mode(0o40750), "directory-mode", WARNING, "mode 0750"),
     (machine.restarts([400, *range(500, 505), 9_999], 4_000), "restarts", OK, "5 starts"),
     (machine.restarts([500] * 6, 4_000), "restarts", WARNING, "6 times in the last hour"),
-    (machine.key_mode("a.key", 0o100600), "key-mode", OK, "a.key"),
-    (machine.key_mode("a.key", 0o100440), "key-mode", OK, "a.key"),
-    (machine.key_mode("a.key", 0o100644), "key-mode", ERROR, "mode 0644"),
+    (machine.key_mode("a.key", 0o100600, 990, 990), "key-mode", OK, "a.key"),
+    (machine.key_mode("a.key", 0o100440, 0, 990), "key-mode", OK, "a.key"),  # of Kubernetes
+    (machine.key_mode("a.key", 0o100640, 990, 990), "key-mode", ERROR, "mode 0640"),
+    (machine.key_mode("a.key", 0o100644, 0, 990), "key-mode", ERROR, "mode 0644"),
     (machine.open_files(65_536), "open-files", OK, "enough"),
     (machine.open_files(-1), "open-files", OK, "enough"),  # no limit
     (machine.open_files(1_024), "open-files", WARNING, "1024 files"),
@@ -59,6 +62,24 @@ def test_this_machine_is_looked_at_and_nothing_is_left_behind(
     found = machine.look(tmp_path, str(key))
     assert len({each.id for each in found}) == len(found) == 10
     assert list(tmp_path.iterdir()) == [key]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700, 0o640, 0o440, 0o620, 0o604, 0o644])
+def test_the_doctor_says_of_a_key_what_a_broker_will(
+    tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "SYNCS", 20)
+    file = tmp_path / "a.key"
+    write_key(new_key("a", [Role.PEER]), str(file))
+    file.chmod(mode)
+    try:
+        read_key(file)
+    except KeyRefused:
+        expected = ERROR
+    else:
+        expected = OK
+    (found,) = (each for each in machine.look(tmp_path, str(file)) if each.id == "key-mode")
+    assert found.severity is expected
 
 
 def test_the_file_system_is_that_of_the_nearest_mount(

@@ -1,8 +1,10 @@
 """What admins did is written down, under their key, with what came of it; and nothing else is."""
 
+import pytest
+
 from raftwork.broker.access.access_list import Grant
 from raftwork.broker.machine.commands import Command
-from raftwork.features import to_broker
+from raftwork.features import audit, to_broker
 from raftwork.features.audit import (
     ROWS_MAX,
     TEXT_MAX,
@@ -93,6 +95,39 @@ def test_the_newest_rows_are_kept_and_told_newest_first() -> None:
     assert before.rows[0].what == f"what {ROWS_MAX + 2}"
     ((kept,),) = one.queues.db.execute("SELECT count(*) FROM audit")
     assert kept == ROWS_MAX
+
+
+def test_what_dashboards_say_pushes_out_nothing_that_was_done_under_a_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does one user, or key, push out what another did."""
+    monkeypatch.setattr(audit, "ROWS_MAX", 10)
+    one = RequestHarness()
+    one.queues.apply(NoteAudit("ops", "PurgeQueue", "done"), NoteAudit("zoe", "SetQueue", "done"))
+    say(one, NoteAction(1, "root", "dashboard: dead purge", "done"))
+    for n in range(2, 50):
+        say(one, NoteAction(n, "mallory", f"dashboard: {n}", "done"))
+    one.queues.apply(*(NoteAudit("zoe", f"SetQueue {n}", "done") for n in range(50)))
+    (told,) = one.told(AskAudit(1, 0, 100))
+    assert isinstance(told, AuditTold)
+    assert [(row.who, row.what) for row in told.rows] == [
+        *(("zoe", f"SetQueue {n}") for n in range(49, 40, -1)),
+        *(("mallory (key ops)", f"dashboard: {n}") for n in range(49, 40, -1)),
+        ("root (key ops)", "dashboard: dead purge"),
+        ("ops", "PurgeQueue"),
+    ]
+
+
+def test_whoever_makes_up_names_pushes_out_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "ROWS_MAX", 10)
+    one = RequestHarness()
+    one.queues.apply(NoteAudit("ops", "PurgeQueue", "done"))
+    for n in range(30):
+        say(one, NoteAction(n, f"nobody-{n}", "dashboard: x", "done"))
+    (told,) = one.told(AskAudit(1, 0, 100))
+    assert isinstance(told, AuditTold)
+    made_up = [f"nobody-{n} (key ops)" for n in range(29, 19, -1)]
+    assert [row.who for row in told.rows] == [*made_up, "ops"]
 
 
 def test_texts_are_bounded_and_contents_are_none_of_it() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from raftwork.client.may_stop import BEHIND_MAX, by_name, objection
 from raftwork.messages import BrokerStatus, DiskRoom
-from raftwork.web.health import ALIVE_MS, BACKLOG_MS, FREE_BYTES_MIN, Check, Health
+from raftwork.web.health import ALIVE_MS, BACKLOG_MS, Check, Health
 
 ADDRESSES = (("a", "h1:1"), ("b", "h2:1"), ("c", "h3:1"))
 
@@ -21,14 +21,9 @@ def three(**changed: BrokerStatus | None) -> dict[str, BrokerStatus | None]:
     return {"a": status("a", "leader"), "b": status("b"), "c": status("c"), **changed}
 
 
-def looked(
-    changed: dict[str, BrokerStatus | None] | None = None,
-    *,
-    name: str = "b",
-    free: int | None = None,
-) -> Health:
+def looked(changed: dict[str, BrokerStatus | None] | None = None, *, name: str = "b") -> Health:
     health = Health(name, 0)
-    health.look(three(**(changed or {})), free, 1_000)
+    health.look(three(**(changed or {})), 1_000)
     return health
 
 
@@ -38,16 +33,24 @@ def why(checks: list[Check]) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_a_broker_of_a_whole_cluster_is_alive_ready_and_may_be_stopped(name: str) -> None:
-    health = looked(name=name, free=FREE_BYTES_MIN)
+    health = looked(name=name)
     assert why(health.alive(1_000)) == why(health.ready(1_000)) == why(health.safe_to_stop()) == {}
 
 
-def test_the_room_that_it_needs_is_the_brokers_own_word() -> None:
-    told = status("b")._replace(disk=DiskRoom(1, 64 << 20))
-    assert why(looked({"b": told}, free=64 << 20).ready(1_000)) == {}
-    assert why(looked({"b": told}, free=63 << 20).ready(1_000)) == {
-        "disk": "63 MiB are free, 64 MiB must be: make room"
-    }
+@pytest.mark.parametrize(
+    ("disk", "found"),
+    [
+        (DiskRoom(64 << 20, 64 << 20), {}),
+        (DiskRoom(63 << 20, 64 << 20), {"disk": "63 MiB are free, 64 MiB must be: make room"}),
+        (DiskRoom(), {}),  # `--disk-reserve 0`: it does not look, and does not mind
+        (DiskRoom(1, 0), {}),
+    ],
+)
+def test_the_room_that_it_needs_is_the_brokers_own_word(
+    disk: DiskRoom, found: dict[str, str]
+) -> None:
+    told = status("b")._replace(disk=disk)
+    assert why(looked({"b": told}).ready(1_000)) == found
 
 
 def test_it_is_alive_without_a_leader_and_without_others() -> None:
@@ -59,7 +62,7 @@ def test_it_is_alive_without_a_leader_and_without_others() -> None:
 
 def test_it_is_not_alive_once_it_has_not_answered_for_long() -> None:
     health = looked()
-    health.look(three(b=None), None, 2_000)
+    health.look(three(b=None), 2_000)
     assert why(health.alive(1_000 + ALIVE_MS)) == {}
     assert why(health.alive(1_001 + ALIVE_MS)) == {"loop": "it has not answered for 10 s"}
     starting = Health("b", 5_000)
@@ -86,15 +89,11 @@ def test_it_is_not_ready_while_it_is_behind_for_long() -> None:
     health = Health("b", 0)
     for second in range(10):
         now, committed = 1_000 * second, 100 * second
-        health.look(three(b=status("b", committed=committed, applied=100)), None, now)
+        health.look(three(b=status("b", committed=committed, applied=100)), now)
         assert bool(why(health.ready(now))) == (committed - 100 > BACKLOG_MS // 10), second
     assert why(health.ready(9_000))["backlog"].startswith("it has not applied 300 entries")
-    health.look(three(b=status("b", committed=900, applied=900)), None, 10_000)
+    health.look(three(b=status("b", committed=900, applied=900)), 10_000)
     assert why(health.ready(10_000)) == {}
-
-
-def test_it_is_not_ready_without_room_on_its_disk() -> None:
-    assert "511 MiB are free" in why(looked(free=FREE_BYTES_MIN - 1).ready(1_000))["disk"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@
     queues = ["mail.*"]
     keys = ["rq3…="]
 
-One table a name. It has two keys while one replaces the other. Unknown fields are refused, and
+One table a name. It has two keys while one replaces the other, and none once it is revoked: what it
+was for stands there for its next key. Unknown fields are refused, and
 every error names the line: a typo must not let anybody in, nor keep anybody out unnoticed. It holds
 no secrets.
 """
@@ -54,6 +55,8 @@ class AccessList:
     grants: Mapping[str, Grant] = field(default_factory=dict)
     #: To compare the lists of brokers: equal where they say the same.
     digest: str = ""
+    #: By name, also of those that have no key now.
+    names: Mapping[str, Grant] = field(default_factory=dict)
 
     def peer_keys(self, name: str) -> tuple[str, ...]:
         """The public keys of the broker called `name`."""
@@ -83,13 +86,16 @@ def parse_access(text: str, file: str) -> AccessList:
     if not isinstance(names, dict):
         raise lines.refused("keys must be tables, [keys.NAME] each", "keys")
     grants: dict[str, Grant] = {}
+    known: dict[str, Grant] = {}
     for name, values in names.items():
-        for public, grant in _of_name(lines, name, values):
+        grant, public_keys = _of_name(lines, name, values)
+        known[name] = grant
+        for public in public_keys:
             if public in grants:
                 other = grants[public].name
                 raise lines.refused(f"the key of {name} is that of {other}, too", name, "keys")
             grants[public] = grant
-    return AccessList(grants, _digest(grants))
+    return AccessList(grants, _digest(grants), known)
 
 
 def read_access(file: str) -> AccessList:
@@ -103,7 +109,7 @@ def read_access(file: str) -> AccessList:
     return parse_access(text, file)
 
 
-def _of_name(lines: _Lines, name: str, values: object) -> list[tuple[str, Grant]]:
+def _of_name(lines: _Lines, name: str, values: object) -> tuple[Grant, tuple[str, ...]]:
     if not isinstance(values, dict):
         raise lines.refused(f"{name} must be a table, [keys.{name}]", name)
     for unknown in values.keys() - _FIELDS:
@@ -122,11 +128,12 @@ def _of_name(lines: _Lines, name: str, values: object) -> list[tuple[str, Grant]
         size = _rate("bytes_per_second", values.get("bytes_per_second", 0))
     with lines.of(name, "keys"):
         public_keys = _keys(name, values.get("keys"))
-    grant = Grant(name, roles, queues, tasks, size)
-    return [(public, grant) for public in public_keys]
+    return Grant(name, roles, queues, tasks, size), public_keys
 
 
 def _keys(name: str, value: object) -> tuple[str, ...]:
+    if value == []:
+        return ()  # it is revoked
     found = keys_of(name, value)
     if len(found) > KEYS_A_NAME_MAX:
         raise ValueError(

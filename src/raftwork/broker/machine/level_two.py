@@ -256,10 +256,12 @@ CREATE TABLE attempt (              -- that failed or was lost, and was not the 
 CREATE TABLE audit (                -- features/audit.py
     number INTEGER PRIMARY KEY,
     time INTEGER NOT NULL,          -- machine time
-    who TEXT NOT NULL,              -- the key's name
+    who TEXT NOT NULL,              -- the key's name, or a dashboard's user
     what TEXT NOT NULL,
-    outcome TEXT NOT NULL
+    outcome TEXT NOT NULL,
+    told INTEGER NOT NULL           -- 1: by a dashboard
 ) STRICT;
+CREATE INDEX audit_by ON audit (told, who);
 CREATE TABLE mark (                 -- features/marks.py
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,

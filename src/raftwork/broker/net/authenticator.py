@@ -46,10 +46,10 @@ class Authenticator:
         poller: SocketPoller,
         allowed: Callable[[str], bool],
         refused: Callable[[str, str], None],
-        let_in: Callable[[str], None] = lambda _address: None,
+        let_in: Callable[[str, str], None] = lambda _address, _public: None,
     ) -> None:
-        """`allowed(public)` is whether a key is let in; `let_in(address)` tells of one that is, and
-        `refused(public, address)` of one that is not.
+        """`allowed(public)` is whether a key is let in; `let_in(address, public)` tells of one that
+        is, and `refused(public, address)` of one that is not.
 
         Call it before anything in that context is bound.
         """
@@ -75,7 +75,7 @@ class Authenticator:
         sound = domain == DOMAIN and mechanism == b"CURVE" and len(key) == KEY_BYTES
         public = encoded(key) if sound else ""
         if public and self._allowed(public):
-            self._let_in(address.decode(errors="replace"))
+            self._let_in(address.decode(errors="replace"), public)
             verdict = [b"200", b"", public.encode(), b""]
         else:
             self._refused(public, address.decode(errors="replace"))

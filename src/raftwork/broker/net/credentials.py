@@ -120,6 +120,7 @@ class Credentials:
 
         Returns the brokers that were dialled under one of them, to be dialled anew.
         """
+        self._addresses.revoked({key for key in keys if not self._admission.knows(key)})
         for routing, descriptor in connections:
             if self._users.get(routing) in keys:
                 read_no_more(descriptor, port)

@@ -5,6 +5,7 @@ refused: that is what proves who somebody is. So who has one refused after the o
 at the door, where it costs nothing (syn_filter.py). Connections that are open stay, and nobody is
 shut out: an honest program at the same address gets in with some patience. Where one was let in,
 nobody is slowed: brokers and workers behind the address of a stranger's would be cut off with him.
+It lasts as long as that key is let in: from where a leaked one came its thief goes on to knock.
 
 Who closes a connection at once cannot be told: libzmq says only that one has closed. Where very
 many do, all wait at the door from whose addresses no key was let in so far, though not as long.
@@ -13,7 +14,10 @@ many do, all wait at the door from whose addresses no key was let in so far, tho
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Network, ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 WINDOW_MS: Final = 1_000
 #: More refusals than that in a window, and the address is slowed.
@@ -29,6 +33,8 @@ SLOWED_MS: Final = 10_000
 #: Addresses that are counted in a window, and that are slowed at a time. More are a firewall's.
 _COUNTED_MAX: Final = 1_024
 SLOWED_MAX: Final = 64
+#: Of the keys that were let in from one address the newest are known.
+_KEYS_MAX: Final = 16
 #: Addresses that keys were let in from; the oldest are forgotten.
 _LET_IN_MAX: Final = 4_096
 #: Of these, how many are told apart from strangers, those first that were let in last: the kernel
@@ -43,7 +49,8 @@ class RefusedAddresses:
         self._counts: dict[str, int] = {}
         self._window_ends = 0
         self._until: dict[str, int] = {}
-        self._let_in: dict[str, None] = {}
+        #: Under which keys, the newest last; an address has at least one.
+        self._let_in: dict[str, list[str]] = {}
         self._silent = 0
         self._strangers_until: int | None = None
         #: Of the last `tend`: how many closed, if strangers are slowed for that from then on.
@@ -74,15 +81,24 @@ class RefusedAddresses:
         """So many connections closed before anything was known of them."""
         self._silent += count
 
-    def let_in(self, address: str) -> None:
-        """A key was let in from there."""
+    def let_in(self, address: str, public: str) -> None:
+        """That key was let in from there."""
         if place := _place(address):
             self._renewed |= place not in self._let_in
-            self._let_in.pop(place, None)
-            self._let_in[place] = None
+            keys = [key for key in self._let_in.pop(place, ()) if key != public]
+            self._let_in[place] = [*keys, public][-_KEYS_MAX:]
             self._counts.pop(place, None)
             if len(self._let_in) > _LET_IN_MAX:
                 del self._let_in[next(iter(self._let_in))]
+
+    def revoked(self, keys: Collection[str]) -> None:
+        """These keys are let in no more: who came under them alone is a stranger."""
+        left = {
+            place: [key for key in known if key not in keys]
+            for place, known in self._let_in.items()
+        }
+        self._renewed |= not all(left.values())
+        self._let_in = {place: known for place, known in left.items() if known}
 
     def due(self, now: int) -> bool:
         """Whether a window is over, and `tend` has something to do."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from raftwork.client.cancelling import GRACE_S
-from raftwork.client.documents import schedule_document
+from raftwork.web.api.looking import schedule_row
 
 if TYPE_CHECKING:
     from raftwork.client.schedule_options import ScheduleFields
@@ -70,15 +70,18 @@ def set_queue(sight: Sight, asked: Asked) -> object:
 
 def purge_queue(sight: Sight, asked: Asked) -> object:
     """Drop all that waits in a queue; with `preview` say what that would be."""
+    return {"purged": sight.app.queue(asked.text("queue")).purge()}
+
+
+def would_purge_queue(sight: Sight, asked: Asked) -> object:
+    """How many wait in a queue, and the newest of them."""
     name = asked.text("queue")
-    if asked.flag("preview"):
-        found = sight.app.runs(queue=name, state="queued", limit=_SAMPLE)
-        queue = next((q for q in sight.seen.overview.queues if q.name == name), None)
-        return {
-            "would_purge": 0 if queue is None else queue.queued,
-            "sample": [{"id": info.id, "name": info.name} for info in found],
-        }
-    return {"purged": sight.app.queue(name).purge()}
+    found = sight.app.runs(queue=name, state="queued", limit=_SAMPLE)
+    queue = next((q for q in sight.seen.overview.queues if q.name == name), None)
+    return {
+        "would_purge": 0 if queue is None else queue.queued,
+        "sample": [{"id": info.id, "name": info.name} for info in found],
+    }
 
 
 def drain_worker(sight: Sight, asked: Asked) -> object:
@@ -115,12 +118,12 @@ def update_schedule(sight: Sight, asked: Asked) -> object:
     if not given:
         raise ValueError("give at least one of cron, every, tz, overlap, catchup")
     etag, fields = asked.text("etag") or None, cast("ScheduleFields", given)
-    return schedule_document(sight.app.schedules.update(asked.text("id"), etag=etag, **fields))
+    return schedule_row(sight.app.schedules.update(asked.text("id"), etag=etag, **fields), asked)
 
 
 def reset_schedule(sight: Sight, asked: Asked) -> object:
     """Drop what operators override: it is as its code declares it."""
-    return schedule_document(sight.app.schedules.reset(asked.text("id")))
+    return schedule_row(sight.app.schedules.reset(asked.text("id")), asked)
 
 
 def retry_flow(sight: Sight, asked: Asked) -> object:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
+from raftwork.client.options import label, queue_name, task_id
 from raftwork.durations import DURATION_MAX_S
+from raftwork.messages import NAME_MAX
 from raftwork.web.access import Role
-from raftwork.web.api import acting, dead, looking, marks, places, running
+from raftwork.web.api import acting, dead, happened, looking, marks, places, running
 from raftwork.web.api.endpoint import Endpoint, Field
 from raftwork.web.api.task_log import task_log
-from raftwork.web.stream.subscription import stream
+from raftwork.web.stream.subscription import events_stream, stream
+
+
+def _name(field: str, text: str) -> str:
+    return label(field, text, NAME_MAX)
+
 
 _LIMIT: Final = Field("limit", "how many at most", int, least=1, most=looking.TASKS_MAX)
 _BEFORE: Final = Field("before", "the `before` of the page before", int, least=1)
 _AFTER: Final = Field("after", "the `after` of the answer before")
-_ID: Final = Field("id", "an id", required=True)
-_QUEUE: Final = Field("queue", "the name of a queue", required=True)
-_NAME: Final = Field("name", "its name", required=True)
-_LIMIT_NAME: Final = Field("limit", "the name of a limit", required=True)
+_ID: Final = Field("id", "an id", required=True, check=task_id)
+_QUEUE: Final = Field("queue", "the name of a queue", required=True, check=queue_name)
+_THE_QUEUE: Final = Field("name", "its name", required=True, check=queue_name)
+_THE_WORKER: Final = Field("name", "its name", required=True, check=partial(_name, "name"))
+_LIMIT_NAME: Final = Field(
+    "limit", "the name of a limit", required=True, check=partial(_name, "limit")
+)
+_OF_QUEUE: Final = Field("queue", "of this queue alone", check=queue_name)
 _SECONDS: Final = Field("seconds", "for how long; without it: until resumed", float, most=1e9)
 _CONTENTS: Final = Field(
     "contents", "whether arguments and results are told, too", bool, default=True
@@ -27,15 +39,20 @@ _Q: Final = Field(
     "q", "such as `state:failed name:mail.* queue:bulk tag:customer=7 since:1h error:Timeout`"
 )
 _OF_DEAD: Final = (
-    Field("queue", "of this queue alone"),
+    _OF_QUEUE,
     Field("name", "of such names: a glob, or a part of them"),
     Field("error", "with this in the beginning of their errors"),
+)
+_OF_EVENTS: Final = (
+    Field("kind", "of these kinds, with commas between them: `failed,lost`"),
+    Field("queue", "of this queue"),
+    Field("name", "of tasks of such a name, a glob"),
+    Field("id", "of this task, flow or schedule"),
 )
 _SOME_DEAD: Final = (
     Field("ids", "ids of tasks", list),
     Field("filter", "instead of ids: those that pass queue, name and error, 200 at a time", bool),
     *(*_OF_DEAD, _BEFORE),
-    Field("preview", "say which these would be, and do nothing", bool),
 )
 _V, _O, _A = Role.VIEWER, Role.OPERATOR, Role.ADMIN
 
@@ -48,12 +65,15 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", "/queues", _V, "Every queue.", looking.queues),
     Endpoint("GET", "/scale/{queue}", _V, "Slots a queue could use.", looking.scale, (_QUEUE,)),
-    Endpoint("GET", "/queue", _V, "One queue, and its workers.", places.queue, (_NAME,)),
+    Endpoint("GET", "/queue", _V, "One queue, and its workers.", places.queue, (_THE_QUEUE,)),
     Endpoint("GET", "/workers", _V, "Every worker.", looking.workers),
-    Endpoint("GET", "/worker", _V, "One worker, and who is next.", places.worker, (_NAME,)),
+    Endpoint("GET", "/worker", _V, "One worker, and who is next.", places.worker, (_THE_WORKER,)),
     Endpoint(
         *("GET", "/running", _V, "What runs, the longest first.", running.running),
-        (_LIMIT, Field("queue", "of this queue alone"), Field("worker", "on this worker alone")),
+        (
+            *(_LIMIT, _OF_QUEUE),
+            Field("worker", "on this worker alone", check=partial(_name, "worker")),
+        ),
     ),
     Endpoint(
         *("GET", "/timeline", _V, "What ended in the last minute, and when and where it ran."),
@@ -96,16 +116,22 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", "/cluster", _V, "Each broker, and the elections.", looking.cluster),
     Endpoint(
+        *("GET", "/events", _V, "What happened, or happens.", happened.events),
+        (
+            Field("after", "a cursor: behind that event; `now`: what happens from now on"),
+            Field("limit", "how many at most", int, least=1, most=happened.EVENTS_MAX),
+            *_OF_EVENTS,
+        ),
+        stream=events_stream,
+    ),
+    Endpoint(
         *("GET", "/stream", _V, "What happens, as it happens.", stream),
         (
             Field("after", "a cursor: behind that event; else with what happens from now on"),
-            Field("kind", "of these kinds, with commas between them: `failed,lost`"),
-            Field("queue", "of this queue"),
-            Field("name", "of tasks of such a name, a glob"),
-            Field("id", "of this task, flow or schedule"),
+            *_OF_EVENTS,
             Field("topics", "`events`, `changed`, or both, with a comma; else both"),
         ),
-        streams=True,
+        stream=stream,
     ),
     Endpoint(
         *("POST", "/tasks/cancel", _O, "Cancel tasks.", acting.cancel),
@@ -117,8 +143,14 @@ ENDPOINTS: Final = (
             _GRACE,
         ),
     ),
-    Endpoint("POST", "/dead/retry", _O, "Run dead tasks once more.", dead.retry, _SOME_DEAD),
-    Endpoint("POST", "/dead/purge", _A, "Forget dead tasks.", dead.purge, _SOME_DEAD),
+    Endpoint(
+        *("POST", "/dead/retry", _O, "Run dead tasks once more.", dead.retry, _SOME_DEAD),
+        preview=dead.would_retry,
+    ),
+    Endpoint(
+        *("POST", "/dead/purge", _A, "Forget dead tasks.", dead.purge, _SOME_DEAD),
+        preview=dead.would_purge,
+    ),
     Endpoint(
         "POST", "/queues/pause", _O, "Pause a queue.", acting.pause_queue, (_QUEUE, _SECONDS)
     ),
@@ -134,12 +166,12 @@ ENDPOINTS: Final = (
         ),
     ),
     Endpoint(
-        *("POST", "/queues/purge", _A, "Drop all that waits.", acting.purge_queue),
-        (_QUEUE, Field("preview", "say what it would drop, and drop nothing", bool)),
+        *("POST", "/queues/purge", _A, "Drop all that waits.", acting.purge_queue, (_QUEUE,)),
+        preview=acting.would_purge_queue,
     ),
     Endpoint(
         *("POST", "/workers/drain", _A, "Have a worker end.", acting.drain_worker),
-        (Field("worker", "its name", required=True),),
+        (Field("worker", "its name", required=True, check=partial(_name, "worker")),),
     ),
     Endpoint(
         "POST", "/schedules/pause", _O, "Pause a schedule.", acting.pause_schedule, (_ID,)

@@ -12,18 +12,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from raftwork.features.audit import DONE
 from raftwork.web.access import Role, Visitor
 
 if TYPE_CHECKING:
     from raftwork.web.api.sight import Sight
+    from raftwork.web.stream.subscription import Subscription
 
 #: Of a request's body, and of a text in it.
 BODY_BYTES_MAX: Final = 64 * 1024
 TEXT_MAX: Final = 1_000
 #: Texts of a list.
 LIST_MAX: Final = 1_000
+_EVENT_STREAM: Final = "text/event-stream"
+#: Of an action that can be looked at first.
+PREVIEW: Final = "preview"
 
 
 class Unfit(ValueError):
@@ -42,6 +47,8 @@ class Field:
     least: float = 0
     most: float = 2**63 - 1
     default: str | float | bool | None = None
+    #: Of a text: raises ValueError, which names the field, for one that can never be meant.
+    check: Callable[[str], object] | None = None
 
     def read(self, value: object) -> object:
         """The value of a body. Raises Unfit."""
@@ -76,6 +83,8 @@ class Field:
             raise Unfit(f"{self.name} must have at most {TEXT_MAX} characters, got {len(text)}")
         if not text.isprintable():
             raise Unfit(f"{self.name} must be printable, got {text!r:.80}")
+        if text and self.check is not None:
+            self.check(text)
         return text
 
     def _texts(self, value: object) -> list[str]:
@@ -143,27 +152,51 @@ class Asked:
 
 
 Answer = Callable[["Sight", Asked], object]
+Stream = Callable[["Sight", Asked], "Subscription"]
+
+
+class Acted(NamedTuple):
+    """What an action answers, if it may have been carried out in part."""
+
+    document: object
+    #: For the audit.
+    outcome: str = DONE
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method at one path. `answer` returns a document in JSON."""
+    """One method at one path."""
 
     method: str
     path: str
     role: Role
     summary: str
+    #: Returns a document in JSON.
     answer: Answer
     fields: Sequence[Field] = ()
     #: For so long, s, several who ask are given one answer.
     shared_s: float = 1.0
-    #: Whether `answer` returns a Subscription, and what is told has no end.
-    streams: bool = False
+    #: For who accepts an event stream: what is told has no end. If it is `answer`, for everybody.
+    stream: Stream | None = None
+    #: Of an action: says what it would do. With `preview` this is called, and `answer` never is.
+    preview: Answer | None = None
+
+    def __post_init__(self) -> None:
+        """Have it take `preview` if it has one; any other refuses that field as unknown."""
+        if self.preview is not None:
+            field = Field(PREVIEW, "say what it would do, and do nothing", bool)
+            object.__setattr__(self, "fields", (*self.fields, field))
 
     @property
     def changes(self) -> bool:
         """Whether it is an action."""
         return self.method == "POST"
+
+    def streamed(self, accept: str) -> Stream | None:
+        """What to open for who accepts that; None: answer."""
+        if self.stream is self.answer or _EVENT_STREAM in accept:
+            return self.stream
+        return None
 
     def check(
         self, path: Mapping[str, str], query: Sequence[tuple[str, str]], body: object

@@ -25,10 +25,10 @@ from raftwork.messages import QueueStatus
 from raftwork.messages.facts import LATENCY_BOUNDS_US
 from raftwork.web.api.failures import LOOKED_AT_MAX, grouped, newest
 from raftwork.web.api.search import BUDGET_S, fields_of
-from raftwork.web.health import FREE_BYTES_MIN
 
 if TYPE_CHECKING:
     from raftwork.client.run_info import RunInfo, SearchFields
+    from raftwork.client.schedules import Schedule
     from raftwork.messages import BrokerStatus, WorkerStatus
     from raftwork.web.api.endpoint import Asked
     from raftwork.web.api.sight import Sight
@@ -87,10 +87,6 @@ def alarms(sight: Sight) -> list[dict[str, str]]:
             for q in islice(seen.overview.queues, 1_000)
             if q.queued and not seen.overview.serves(q.name)
         ]
-    free = seen.free_bytes
-    if free is not None and free < FREE_BYTES_MIN:
-        text = f"{free >> 20} MiB are free on this machine's disk, {FREE_BYTES_MIN >> 20} must be"
-        found.append({"id": "disk", "severity": "error", "text": text, "remedy": "make room"})
     return sorted(found, key=lambda each: each["severity"] != Severity.ERROR.value)
 
 
@@ -212,19 +208,13 @@ def failures(sight: Sight, _asked: Asked) -> object:
 
 def schedules(sight: Sight, asked: Asked) -> object:
     """Every schedule, with its next tick and what became of those before."""
-    found = [schedule_document(each) for each in sight.app.schedules.list()]
-    if not asked.payloads:
-        for each in found:
-            del each["args"], each["kwargs"]
-    return {"schedules": found}
+    return {"schedules": [schedule_row(each, asked) for each in sight.app.schedules.list()]}
 
 
 def schedule(sight: Sight, asked: Asked) -> object:
     """One schedule, and its next ticks."""
     id_ = asked.text("id")
-    document = schedule_document(sight.app.schedules.get(id_))
-    if not asked.payloads:
-        del document["args"], document["kwargs"]
+    document = schedule_row(sight.app.schedules.get(id_), asked)
     coming = sight.app.schedules.next(id_, 5)
     return document | {"coming": [said_at(tick) for tick in coming]}
 
@@ -320,6 +310,14 @@ def queue_row(sight: Sight, queue: QueueStatus) -> dict[str, object]:
             "slots": sum(w.slots for w in serving),
         }
     )
+
+
+def schedule_row(schedule: Schedule, asked: Asked) -> dict[str, object]:
+    """A schedule as the API answers it: its arguments only to who may see contents."""
+    document = schedule_document(schedule)
+    if not asked.payloads:
+        del document["args"], document["kwargs"]
+    return document
 
 
 def worker_row(worker: WorkerStatus) -> dict[str, object]:

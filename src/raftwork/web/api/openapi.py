@@ -21,13 +21,23 @@ _TYPES: Final[Mapping[type, str]] = {
     bool: "boolean",
     list: "array",
 }
+#: What any request may be answered instead.
 _REFUSED: Final = {
     "400": "Something in the request cannot be meant; the text names it.",
     "401": "A token is needed.",
     "403": "This may not be done, or not so.",
     "404": "There is no such thing.",
     "409": "It contradicts what is there.",
+    "429": "There is no room for it now.",
+    "500": "This process failed; its log says how.",
     "503": "No leader with a majority answers, or too many streams are open.",
+    "504": "There was no answer in time.",
+}
+#: And an action.
+_BODY_REFUSED: Final = {
+    "408": "The body did not come in time.",
+    "413": "The body is too large.",
+    "415": "It is not sent as application/json.",
 }
 
 
@@ -37,6 +47,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, object]:
     for each in endpoints:
         path = _IN_PATH.sub(r"{\1}", each.path)
         paths.setdefault(path, {})[each.method.lower()] = _operation(each)
+    paths |= {"/session": {"post": _LOG_IN}, "/session/end": {"post": _LOG_OUT}}
     error = {"type": "object", "properties": {"error": _TEXT, "text": _TEXT}}
     return {
         "openapi": "3.1.0",
@@ -74,9 +85,9 @@ def _operation(each: Endpoint) -> dict[str, object]:
         "responses": {
             "200": {
                 "description": "Done." if each.changes else "What there is.",
-                "content": _STREAM if each.streams else _DOCUMENT,
+                "content": _content(each),
             },
-            **{code: _refusal(text) for code, text in _REFUSED.items()},
+            **_refusals(changes=each.changes),
         },
     }
     if each.changes:
@@ -102,9 +113,23 @@ def _operation(each: Endpoint) -> dict[str, object]:
     return made
 
 
+def _content(each: Endpoint) -> dict[str, object]:
+    told: dict[str, object] = {}
+    if each.stream is not each.answer:
+        told |= _DOCUMENT
+    if each.stream is not None:
+        told |= _STREAM
+    return told
+
+
 def _id(each: Endpoint) -> str:
     words = re.findall(r"\w+", each.path.replace(":path", ""))
     return "_".join([each.method.lower(), *words])
+
+
+def _refusals(*, changes: bool) -> dict[str, object]:
+    texts = _REFUSED | _BODY_REFUSED if changes else _REFUSED
+    return {code: _refusal(text) for code, text in sorted(texts.items())}
 
 
 def _refusal(text: str) -> dict[str, object]:
@@ -123,3 +148,26 @@ def _schema(field: Field) -> dict[str, object]:
     if field.default is not None:
         made["default"] = field.default
     return made
+
+
+def _session(name: str, summary: str, required: list[str]) -> dict[str, object]:
+    token = {"type": "string", "maxLength": TEXT_MAX, "description": "a token of the token file"}
+    schema = {
+        "type": "object",
+        "properties": dict.fromkeys(required, token),
+        "required": required,
+    }
+    return {
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {
+            "200": {"description": "Done.", "content": _DOCUMENT},
+            **_refusals(changes=True),
+        },
+        "security": [{}],
+    }
+
+
+_LOG_IN: Final = _session("post_session", "Take a token for a cookie.", ["token"])
+_LOG_OUT: Final = _session("post_session_end", "Drop that cookie.", [])

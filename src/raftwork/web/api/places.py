@@ -11,6 +11,8 @@ from raftwork.features.limits import AskLimits, LimitsTold
 from raftwork.features.placement import AskPlacement, PlacementTold
 from raftwork.messages import QueueStatus
 from raftwork.web.api.looking import queue_row, stamp, worker_row
+from raftwork.web.api.search import BUDGET_S
+from raftwork.web.api.sight import UnknownQueue
 
 if TYPE_CHECKING:
     from raftwork.web.api.endpoint import Asked
@@ -39,6 +41,14 @@ def queue(sight: Sight, asked: Asked) -> object:
     """A queue: its counters, rates, settings, and its workers as its balancer sees them."""
     name = asked.text("name")
     known = {each.name: each for each in sight.seen.overview.queues}
+    placement = _placement(sight, name)
+    # What the brokers said last may be a second old, and a queue newer than that.
+    if (
+        name not in sight.seen.overview.queue_names()
+        and not placement["workers"]
+        and not sight.app.runs(queue=name, limit=1, budget=BUDGET_S)
+    ):
+        raise UnknownQueue(f"no queue is named {name!r}, or it was deleted")
     with sight.watch.lock:
         rates = sight.watch.queue_rates.of(name)
     return {
@@ -46,7 +56,7 @@ def queue(sight: Sight, asked: Asked) -> object:
         "stale": sight.seen.overview.stale,
         "queue": queue_row(sight, known.get(name) or QueueStatus(name, 0, 0, 0, 0, 0)),
         "rates": rates._asdict(),
-        "placement": _placement(sight, name),
+        "placement": placement,
         "limits": _limits(sight, name),
     }
 

@@ -7,9 +7,10 @@ import base64
 import json
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -25,12 +26,20 @@ from raftwork.errors import (
     UnknownWorker,
 )
 from raftwork.web.access import COOKIE, Forbidden, Rules, by_tls, require_own_page
-from raftwork.web.api.action_notes import note
+from raftwork.web.api.action_notes import note, outcome_of
 from raftwork.web.api.catalogue import ENDPOINTS
-from raftwork.web.api.endpoint import BODY_BYTES_MAX, TEXT_MAX, Asked, Endpoint
+from raftwork.web.api.endpoint import (
+    BODY_BYTES_MAX,
+    PREVIEW,
+    TEXT_MAX,
+    Acted,
+    Answer,
+    Asked,
+    Endpoint,
+)
 from raftwork.web.api.openapi import document
 from raftwork.web.api.shared import Shared
-from raftwork.web.api.sight import NoApp, Sight
+from raftwork.web.api.sight import NoApp, Sight, UnknownQueue
 from raftwork.web.stream.viewers import Streams, TooManyViewers
 
 if TYPE_CHECKING:
@@ -38,7 +47,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from raftwork.web.stream.subscription import Subscription
 
 #: A longer integer is told in hexadecimal: Python writes no decimal of more than 4,300 digits.
 _INT_BITS_MAX: Final = 10_000
@@ -54,6 +62,7 @@ _STATUS: Final[Mapping[type[Exception], int]] = {
     UnknownTask: 404,
     UnknownSchedule: 404,
     UnknownWorker: 404,
+    UnknownQueue: 404,
     PermissionDenied: 403,
     CannotDecrypt: 409,
     ProtocolError: 409,
@@ -103,13 +112,16 @@ class Api:
             require_own_page(request)
             body = await _body(request)
         query = request.query_params.multi_items()
-        if endpoint.streams and (last := request.headers.get(_LAST)):
+        stream = endpoint.streamed(request.headers.get("accept", ""))
+        if stream is not None and (last := request.headers.get(_LAST)):
             query = [(n, v) for n, v in query if n != "after"] + [("after", last)]
         said = endpoint.check(request.path_params, query, body)
         asked = Asked(said, visitor, payloads=rules.shows_payloads(visitor))
-        if endpoint.streams:
-            subscription = cast("Subscription", endpoint.answer(self._sight, asked))
+        if stream is not None:
+            subscription = stream(self._sight, asked)
             return self.streams.open(subscription, partial(self._still, endpoint, request))
+        if endpoint.preview is not None and asked.flag(PREVIEW):
+            return await run_in_threadpool(self._preview, endpoint.preview, asked)
         if endpoint.changes:
             return await run_in_threadpool(self._act, endpoint, asked)
         if (
@@ -135,22 +147,27 @@ class Api:
             return _json(make())
         return _json(self._shared.answer(_shared_key(endpoint, asked), make, endpoint.shared_s))
 
+    def _preview(self, answer: Answer, asked: Asked) -> Response:
+        return _json(encode(answer(self._sight, asked)))
+
     def _act(self, endpoint: Endpoint, asked: Asked) -> Response:
-        failed: Exception | None = None
+        outcome = "failed"
         try:
-            answer = encode(endpoint.answer(self._sight, asked))
+            acted = endpoint.answer(self._sight, asked)
+            if not isinstance(acted, Acted):
+                acted = Acted(acted)
+            outcome = acted.outcome
+            return _json(encode(acted.document))
         except Exception as error:
-            failed = error
+            outcome = outcome_of(error)
             raise
         finally:
             who, what = asked.visitor, endpoint.path.strip("/").replace("/", " ")
-            outcome = "done" if failed is None else f"{type(failed).__name__}: {failed}"[:500]
             # As JSON, so that no name can make a line of its own.
-            told = json.dumps([who.name, who.role.word, what, outcome])
+            told = json.dumps([who.name, who.role.word, what, outcome[:500]])
             log.info("action %s %s", told, asked.said())
             self._shared.forget()
-            note(self._sight, asked, what, failed)
-        return _json(answer)
+            note(self._sight, asked, what, outcome)
 
     async def _log_in(self, request: Request) -> Response:
         require_own_page(request)
@@ -209,6 +226,20 @@ def refusal(status: int, error: Exception) -> Response:
     """An error as the API answers it."""
     text = str(error) if status != 500 else "this process failed; its log says how"
     return _json(encode({"error": type(error).__name__, "text": text[:4_000]}), status)
+
+
+async def unserved(request: Request, error: Exception) -> Response:
+    """An address, or a method of one, that there is not; or what failed outside of the API."""
+    if not isinstance(error, HTTPException):
+        return refusal(500, error)
+    text = {
+        404: "there is nothing at this address",
+        405: f"{request.method} is not taken at this address",
+    }.get(error.status_code, error.detail)
+    word = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "HTTPException")
+    answer = _json(encode({"error": word, "text": text}), error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _body(request: Request) -> object:

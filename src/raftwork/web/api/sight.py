@@ -17,6 +17,10 @@ class NoApp(RaftworkError):
     """This process has no key with which it could ask the leader."""
 
 
+class UnknownQueue(RaftworkError):
+    """No queue of this name has, or had, tasks, settings or workers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """For the answers of one process."""

@@ -43,14 +43,24 @@ def stream(sight: Sight, asked: Asked) -> Subscription:
         raise ValueError(f"topics: they are {', '.join(TOPICS)}; got {min(unknown)!r:.80}")
     if EVENTS in topics:
         _ = sight.app  # it has to be one that may ask the leader
+    return Subscription(_after(asked), wanted(asked), EVENTS in topics, CHANGED in topics)
+
+
+def events_stream(sight: Sight, asked: Asked) -> Subscription:
+    """As `stream`, of events alone."""
+    _ = sight.app
+    return Subscription(_after(asked), wanted(asked), events=True, changed=False)
+
+
+def wanted(asked: Asked) -> Wanted:
+    """Which events. Raises ValueError."""
     queue, name, id_ = asked.text("queue"), asked.text("name"), asked.text("id")
-    wanted = Wanted(
+    return Wanted(
         frozenset(kind_number(word) for word in _words(asked.text("kind"))),
         queue and queue_name(queue),
         name and label("name", name, NAME_MAX),
         id_ and task_id(id_),
     )
-    return Subscription(_after(asked), wanted, EVENTS in topics, CHANGED in topics)
 
 
 def _after(asked: Asked) -> Cursor | None:

@@ -50,6 +50,13 @@ def test_the_digest_is_of_what_it_says_and_not_of_how() -> None:
     assert one.digest != parse_access(LIST.replace("bulk", "bulk2"), "x").digest
 
 
+def test_a_name_without_keys_is_let_in_nowhere_and_is_still_known() -> None:
+    found = parse_access(LIST.replace(f'keys = ["{A}"]', "keys = []"), "f")
+    assert "a" in found.names
+    assert "a" not in {grant.name for grant in found.grants.values()}
+    assert found.peer_keys("a") == ()
+
+
 @pytest.mark.parametrize(
     ("line", "old", "new", "why"),
     [
@@ -57,7 +64,8 @@ def test_the_digest_is_of_what_it_says_and_not_of_how() -> None:
         (3, 'role = "peer"', 'role = "king"', "role must be one or more of"),
         (2, 'role = "peer"', "", "role must be one or more of"),
         (4, f'keys = ["{A}"]', f'keys = ["{A[:-1]}"]', "44 characters"),
-        (4, f'keys = ["{A}"]', "keys = []", "the public keys of a must be an array of strings"),
+        (4, f'keys = ["{A}"]', 'keys = [""]', "the public keys of a must be an array of strings"),
+        (2, f'keys = ["{A}"]', "", "the public keys of a must be an array of strings"),
         (9, f'"{C}"]', f'"{A}"]', "the key of über is that of a, too"),
         (9, f'"{C}"]', f'"{C}", "{encoded(b"d" * 32)}"]', "has 3 keys, and may have 2"),
         (8, 'queues = ["mail.*", "bulk"]', "queues = 3", "queues must be an array of strings"),

@@ -108,7 +108,7 @@ FILLED = (
     "INSERT INTO name VALUES (99, '')",
     "INSERT INTO worker VALUES (99, x'', '')",
     "INSERT INTO attempt VALUES (1, 1, 0, 0, 0, '', x'')",
-    "INSERT INTO audit VALUES (1, 0, '', '', '')",
+    "INSERT INTO audit VALUES (1, 0, '', '', '', 0)",
     "INSERT INTO mark VALUES (1, '', 0, '')",
 )
 

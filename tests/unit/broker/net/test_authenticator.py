@@ -305,6 +305,12 @@ def test_what_is_revoked_is_cut_within_a_second_and_not_let_in_again(
     until(lambda: client.denials, broker, client)
     assert "not let in" in client.denials[0]
     client.links.close()
+    keys = broker.transport._keys
+    assert keys is not None
+    for _ in range(REFUSED_MAX + 1):
+        keys._refused("", "127.0.0.1")
+    keys._addresses.tend(now() + 10 * WINDOW_MS)
+    assert keys._addresses.slowed == ("127.0.0.1",), "it was let in from there once"
 
 
 def test_a_list_that_cannot_be_read_again_changes_nothing(broker: Broker, ada: Key) -> None:

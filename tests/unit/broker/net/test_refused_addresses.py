@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from raftwork.broker.net.refused_addresses import (
+    _KEYS_MAX,
     KNOWN_MAX,
     LET_IN_OF,
     REFUSED_MAX,
@@ -17,6 +18,10 @@ from raftwork.broker.net.refused_addresses import (
     RefusedAddresses,
 )
 from raftwork.broker.net.syn_filter import slow
+
+
+def spared(known: RefusedAddresses) -> tuple[str, ...] | None:
+    return known.known
 
 
 def refuse(known: RefusedAddresses, address: str, count: int) -> None:
@@ -72,13 +77,39 @@ def test_where_a_key_was_let_in_nobody_is_slowed() -> None:
     """A broker, or a worker, may be behind the same address as a stranger."""
     known = RefusedAddresses()
     known.tend(0)
-    known.let_in("10.0.0.1")
+    known.let_in("10.0.0.1", "key")
     for address in ("10.0.0.1", "10.0.0.2"):
         refuse(known, address, REFUSED_MAX + 1)
     assert known.tend(WINDOW_MS) == {"10.0.0.2": REFUSED_MAX + 1}
-    known.let_in("10.0.0.2")  # with some patience
+    known.let_in("10.0.0.2", "key")  # with some patience
     assert known.tend(2 * WINDOW_MS) == {}
     assert known.slowed == ()
+
+
+def test_where_a_revoked_key_came_from_is_slowed_as_any_stranger_is() -> None:
+    """Its thief goes on to try it; who else came from there is spared, as before."""
+    known = RefusedAddresses()
+    known.tend(0)
+    known.let_in("10.0.0.1", "leaked")
+    for key in ("leaked", "good", "leaked"):
+        known.let_in("10.0.0.2", key)
+    known.closed(SILENT_MAX + 1)
+    known.tend(now := WINDOW_MS)
+    assert spared(known) == ("10.0.0.1", "10.0.0.2")
+    known.revoked({"leaked"})
+    for address in ("10.0.0.1", "10.0.0.2"):
+        refuse(known, address, REFUSED_MAX + 1)
+    assert known.tend(now + WINDOW_MS) == {"10.0.0.1": REFUSED_MAX + 1}
+    assert spared(known) == ("10.0.0.2",)
+
+
+def test_of_one_address_so_many_keys_are_known_and_no_more() -> None:
+    known = RefusedAddresses()
+    for number in range(1_000):
+        known.let_in("10.0.0.1", f"key {number}")
+    assert [len(keys) for keys in known._let_in.values()] == [_KEYS_MAX]
+    known.revoked({f"key {number}" for number in range(1_000)})
+    assert not known._let_in
 
 
 def test_what_is_no_address_is_nobodys() -> None:
@@ -89,14 +120,10 @@ def test_what_is_no_address_is_nobodys() -> None:
     assert known.tend(WINDOW_MS) is None
 
 
-def spared(known: RefusedAddresses) -> tuple[str, ...] | None:
-    return known.known
-
-
 def test_where_too_many_close_that_nobody_knows_strangers_are_slowed_and_nobody_else() -> None:
     known = RefusedAddresses()
     known.tend(0)
-    known.let_in("10.0.0.1")
+    known.let_in("10.0.0.1", "key")
     known.closed(SILENT_MAX)
     assert known.tend(now := WINDOW_MS) is None
     assert spared(known) is None
@@ -108,13 +135,13 @@ def test_where_too_many_close_that_nobody_knows_strangers_are_slowed_and_nobody_
         known.closed(SILENT_MAX // STRANGERS_OF + 1)
         assert known.tend(now := now + WINDOW_MS) is None
         assert not known.flood
-    known.let_in("10.0.0.2")  # with some patience
+    known.let_in("10.0.0.2", "key")  # with some patience
     assert known.tend(now := now + WINDOW_MS) == {}
     assert spared(known) == ("10.0.0.1", "10.0.0.2")
     assert known.tend(now := now + WINDOW_MS) is None
     assert known.tend(now := now + SLOWED_MS) == {}
     assert spared(known) is None
-    known.let_in("10.0.0.3")
+    known.let_in("10.0.0.3", "key")
     assert known.tend(now + WINDOW_MS) is None
 
 
@@ -122,8 +149,8 @@ def test_those_let_in_last_are_known_while_strangers_are_slowed() -> None:
     known = RefusedAddresses()
     known.tend(0)
     for number in range(KNOWN_MAX + 10):
-        known.let_in(f"10.0.1.{number}")
-    known.let_in("10.0.1.0")
+        known.let_in(f"10.0.1.{number}", "key")
+    known.let_in("10.0.1.0", "key")
     known.closed(SILENT_MAX + 1)
     known.tend(WINDOW_MS)
     assert known.known is not None

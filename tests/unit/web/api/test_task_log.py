@@ -1,34 +1,18 @@
 """What a task logs, as the API tells it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from raftwork import App
 from raftwork.client.reply import Reply
 from raftwork.features.task_log import LogRead
-from raftwork.testing.virtual_app import VirtualApp, installed
+from raftwork.testing.virtual_app import VirtualApp
 from raftwork.web.access import Rules
-from raftwork.web.application import application
 from tests.unit.client.test_live_log import BEGUN, ENDED, SILENT
-from tests.unit.web.api.test_api import HOST, fail, got
-from tests.unit.web.api.test_api import app as served
-from tests.unit.web.seen import watch
+from tests.unit.web.api.served import client, fail, got
 
 NEVER = "0199c1a2-7f2b-7c3e-8d4f-5a6b7c8d9e0f"
-
-
-def client(rules: Rules | None = None) -> TestClient:
-
-    return TestClient(application(watch(), served, rules), base_url=HOST)
-
-
-@pytest.fixture
-def world() -> Iterator[VirtualApp]:
-    with installed() as virtual:
-        yield virtual
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: LogRead) -> list[Any]:

@@ -74,7 +74,7 @@ const AGAIN = {
   path: "dead/retry", title: "Run them again?", action: "Run them", done: "enqueued once more",
   text: "New tasks with the same arguments and all their retries are enqueued. What was retried before is not again.",
   many: (answer) => Object.keys(answer.retried).length,
-  refused: (answer) => Object.values(answer.refused),
+  refused: (answer) => [...Object.values(answer.refused), ...answer.left.map(() => answer.stopped)],
 };
 const PURGE = {
   path: "dead/purge", title: "Purge them?", action: "Purge them", alarm: true, done: "forgotten",
@@ -102,7 +102,7 @@ async function many(what, some, { change, draw }) {
   };
   let answer = await change(what.path, some, { ask, done: take });
   bulk = { words: "", stop: false };
-  while (answer?.before && !bulk.stop) {
+  while (answer?.before && !answer.stopped && !bulk.stop) {
     bulk.words = words();
     draw();
     answer = await change(what.path, { ...some, before: answer.before }, { done: take });

@@ -39,8 +39,8 @@ function one(group, may, change) {
   </details>`;
 }
 
-function retried({ retried: made, refused }) {
-  const why = Object.values(refused);
+function retried({ retried: made, refused, left, stopped }) {
+  const why = [...Object.values(refused), ...left.map(() => stopped)];
   const words = `${count(Object.keys(made).length)} tasks were enqueued once more`;
   return why.length ? `${words}, ${count(why.length)} were not: ${why[0]}` : `${words}.`;
 }
