@@ -1,8 +1,10 @@
 """Unique keys: how many of a work exist. The table of keys, and what becomes of a new task's key.
 
-1. A key belongs to tasks of one name. Its owner is a task's row and nothing else: it is held
-   through retries, releases and losses because the row is there, and given up in the entry that
-   ends the task (or, with `until="started"`, first hands it out).
+1. A key belongs to tasks of one name in one queue. Rights end at queues: if a key were for several,
+   whoever may use one of them could replace what is in another, and learn what is there. Its owner
+   is a task's row and nothing else: it is held through retries, releases and losses because the row
+   is there, and given up in the entry that ends the task (or, with `until="started"`, first hands
+   it out).
 2. `plan` decides about a whole batch and changes nothing; the tasks of a batch count for each
    other, the first one first. An id is looked up before its key: a task is no conflict for itself.
 3. What became part of another task (it replaced its arguments) leaves a tombstone under its own id:
@@ -37,8 +39,9 @@ KEYS_MAX: Final = 1_000_000
 #: The number of this capability's kind of timer (lifecycle.py).
 PERIOD: Final = 3
 
-_KEY = """SELECT unique_key.name, unique_key.key, owner, unique_key.id, next, until, held
-    FROM unique_key WHERE """
+_KEY = "SELECT queue, name, key, owner, id, next, until, held FROM unique_key WHERE "
+_THIS: Final = "queue = ? AND name = ? AND key = ?"
+_DROP = "DELETE FROM unique_key WHERE queue = ? AND name = ? AND key = ?"
 _TASK = "SELECT id, attempt FROM task WHERE seq = ?"
 #: Any other tombstone has no body.
 _MERGED = """SELECT task.id, body FROM json_each(?) CROSS JOIN task ON task.id = value
@@ -51,6 +54,7 @@ _TOMBSTONE = """INSERT INTO task (seq, id, crc, queue, key, phase, due, state, s
 class Key(NamedTuple):
     """A row of the table."""
 
+    queue: str
     name: str
     key: str
     owner: int  # the task that has it, or had it when its period began
@@ -99,7 +103,7 @@ def plan(ledger: Ledger, spec: Spec, rows: Sequence[Row]) -> list[Planned]:
             planned.append(Planned(row, Fate.ENTERS))
             continue
         if key not in met:
-            met[key] = _find(ledger, spec.name, key)
+            met[key] = _find(ledger, spec, key)
         fate, other, met[key] = _meet(spec, row[0], met[key])
         planned.append(Planned(row, fate, other))
     return planned
@@ -138,9 +142,9 @@ def _meet(spec: Spec, id_: str, found: _Found | None) -> tuple[Fate, str, _Found
     return (Fate.REPLACES if replaces else Fate.IS), target, found
 
 
-def _find(ledger: Ledger, name: str, key: str) -> _Found | None:
+def _find(ledger: Ledger, spec: Spec, key: str) -> _Found | None:
     """The key as it is now; None if it is free."""
-    row = _key(ledger, name, key)
+    row = _key(ledger, spec, key)
     if row is None or (not row.held and row.until <= ledger.time):
         return None
     if not row.held:
@@ -161,15 +165,13 @@ def merged(ledger: Ledger, ids: Sequence[str]) -> dict[str, str]:
     return {id_: bytes(other).decode() for id_, other in found}
 
 
-def _key(ledger: Ledger, name: str, key: str) -> Key | None:
-    return _one(ledger, "name = ? AND key = ?", (name, key))
+def _key(ledger: Ledger, spec: Spec, key: str) -> Key | None:
+    return _one(ledger, _THIS, (spec.queue, spec.name, key))
 
 
 def _one(ledger: Ledger, where: str, values: tuple[str | int, ...]) -> Key | None:
-    for name, key, owner, id_, following, until, held in list(
-        ledger.db.execute(_KEY + where, values)
-    ):
-        return Key(name, key, owner, id_, following, until, bool(held))
+    for *key, held in list(ledger.db.execute(_KEY + where, values)):
+        return Key(*key, held=bool(held))
     return None
 
 
@@ -190,12 +192,10 @@ def enters(ledger: Ledger, spec: Spec, task: Entering) -> None:
     task.flags |= UNIQUE
     if spec.debounce:
         task.due = max(task.due, task.created + spec.debounce)
-    row = _key(ledger, spec.name, key)
+    row = _key(ledger, spec, key)
     if row is not None and row.held:
         task.blocked = True
-        ledger.db.execute(
-            "UPDATE unique_key SET next = ? WHERE name = ? AND key = ?", (task.seq, *row[:2])
-        )
+        _put(ledger, row._replace(next=task.seq))
         return
     begins = task.created
     if row is not None:
@@ -206,7 +206,7 @@ def enters(ledger: Ledger, spec: Spec, task: Entering) -> None:
     else:
         ledger.keys += 1
     until = _ends(begins, spec.period)
-    _put(ledger, Key(spec.name, key, task.seq, id_, 0, until, held=True))
+    _put(ledger, Key(spec.queue, spec.name, key, task.seq, id_, 0, until, held=True))
 
 
 def replace(ledger: Ledger, spec: Spec, each: Planned, created: int, effects: list[Effect]) -> None:
@@ -254,7 +254,7 @@ def _target(ledger: Ledger, id_: str) -> tuple[int, int, int, int | None, int, i
 
 
 def _put(ledger: Ledger, key: Key) -> None:
-    ledger.db.execute("INSERT OR REPLACE INTO unique_key VALUES (?, ?, ?, ?, ?, ?, ?)", key)
+    ledger.db.execute("INSERT OR REPLACE INTO unique_key VALUES (?, ?, ?, ?, ?, ?, ?, ?)", key)
 
 
 # ---- a task begins, and ends --------------------------------------------------------------------
@@ -319,7 +319,7 @@ def fire(ledger: Ledger, owners: Sequence[int], _effects: list[Effect]) -> None:
 
 
 def _drop(ledger: Ledger, key: Key) -> None:
-    ledger.db.execute("DELETE FROM unique_key WHERE name = ? AND key = ?", key[:2])
+    ledger.db.execute(_DROP, key[:3])
     ledger.keys -= 1
 
 

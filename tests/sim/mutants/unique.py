@@ -14,6 +14,14 @@ UNIQUE = tuple(
             Edit(f"{_KEYS}:settled", "    _give_up(ledger, seq)\n", ""),
         ),
         (
+            "unique key of another queue",
+            Edit(
+                f"{_KEYS}:_key",
+                "_THIS, (spec.queue, spec.name, key)",
+                '"name = ? AND key = ?", (spec.name, key)',
+            ),
+        ),
+        (
             "unique key given up by the first hand-out",
             Edit(f"{_KEYS}:begins", "spec.until_started and ", ""),
         ),

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 #: The share of worlds with such tasks, and how far they are apart there, ms.
 _SHARE, _EVERY = 0.5, 120
-QUEUE = "keyed"
+QUEUES = ("keyed", "keyed too")
 _KEYS = ("k1", "k2", "k3")
+
+
+#: A key, with the queue that it is for.
+_Key = tuple[str, str]
 
 
 class Keys:
@@ -32,10 +36,10 @@ class Keys:
 
     def __init__(self, queue: "QueueChecker") -> None:
         self._queue = queue
-        self._tasks: dict[str, list[Known]] = {}
-        self._until: dict[str, int] = {}
-        self._last: dict[str, str] = {}
-        self._key_of: dict[str, str] = {}
+        self._tasks: dict[_Key, list[Known]] = {}
+        self._until: dict[_Key, int] = {}
+        self._last: dict[_Key, str] = {}
+        self._key_of: dict[str, _Key] = {}
         self._settled: list[Known] = []
         #: Ids that became part of others, with those.
         self.merged: dict[str, str] = {}
@@ -75,9 +79,10 @@ class Keys:
         for at, existing in told.items():
             self.answers.setdefault(rows[at][0], set()).add(existing)
         new = [row for row in rows if row[0] not in self._queue.tasks]
-        if spec.on_conflict is OnConflict.RAISE and self._raises(new, told):
+        if spec.on_conflict is OnConflict.RAISE and self._raises(spec.queue, new, told):
             return
-        for at, (id_, payload, _, (key, *_)) in enumerate(rows):
+        for at, (id_, payload, _, (name, *_)) in enumerate(rows):
+            key = (spec.queue, name)
             other = told.get(at)
             if id_ in self._queue.tasks or id_ in self.merged:
                 text = f"{id_} is asked for again, and told {other}, not {self.merged.get(id_)}"
@@ -86,11 +91,14 @@ class Keys:
                 continue
             self._one(spec, command, id_, payload, key, other)
 
-    def _raises(self, new: "list[tuple[str, bytes, str, list[str]]]", told: dict[int, str]) -> bool:
+    def _raises(
+        self, queue: str, new: "list[tuple[str, bytes, str, list[str]]]", told: dict[int, str]
+    ) -> bool:
         """Whether the batch is refused as it ought to be: it changes nothing then."""
-        first: dict[str, str] = {}
+        first: dict[_Key, str] = {}
         met: list[str] = []
-        for id_, _, _, (key, *_) in new:
+        for id_, _, _, (name, *_) in new:
+            key = (queue, name)
             there = [task.id for task in self._tasks.get(key, []) if _holds(task)]
             if not there and self._until.get(key, 0) > self._time:
                 there = [self._last[key]]
@@ -110,7 +118,7 @@ class Keys:
         command: Admit,
         id_: str,
         payload: bytes,
-        key: str,
+        key: _Key,
         other: str | None,
     ) -> None:
         reached = self._queue.reached
@@ -146,7 +154,7 @@ class Keys:
             reached["unique: existing"] += 1
 
     def _enter(
-        self, spec: Spec, command: Admit, id_: str, payload: bytes, key: str, *, follows: bool
+        self, spec: Spec, command: Admit, id_: str, payload: bytes, key: _Key, *, follows: bool
     ) -> None:
         queue = self._queue
         seq = queue.number_of(id_)
@@ -247,7 +255,7 @@ class Uniques:
         self._before: list[EnqueueUnique] = []
         if self.there:
             for worker in world.workers[:3]:
-                worker.queues = (*worker.queues, QUEUE)
+                worker.queues = (*worker.queues, *QUEUES)
 
     def begin(self) -> None:
         """From now on until there is peace."""
@@ -259,7 +267,9 @@ class Uniques:
         rng = self._rng
         if self._before and rng.random() < 0.15:
             return rng.choice(self._before[-8:])  # somebody else asks for the same
-        spec = Spec("ok", QUEUE, on_conflict=rng.choice(list(OnConflict)), max_losses=100)
+        spec = Spec(
+            "ok", rng.choice(QUEUES), on_conflict=rng.choice(list(OnConflict)), max_losses=100
+        )
         match rng.randrange(6):
             case 0:
                 spec = spec._replace(until_started=True)

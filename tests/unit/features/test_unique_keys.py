@@ -21,8 +21,8 @@ def driver() -> Driver:
     return Driver()
 
 
-def spec_of(name: str = "module.task", **options: object) -> bytes:
-    return encode_spec(Spec(name, "default", result_ttl=1_000, **options))  # type: ignore[arg-type]
+def spec_of(name: str = "module.task", queue: str = "default", **options: object) -> bytes:
+    return encode_spec(Spec(name, queue, result_ttl=1_000, **options))  # type: ignore[arg-type]
 
 
 def put(
@@ -76,6 +76,22 @@ def test_one_unfinished_task_of_a_key_and_the_other_is_named(driver: Driver) -> 
 def test_a_key_is_for_tasks_of_one_name(driver: Driver) -> None:
     put(driver, "a")
     assert existing(put(driver, "b", spec=spec_of("module.other"))) == []
+
+
+@pytest.mark.parametrize("conflict", list(OnConflict))
+def test_a_key_is_for_tasks_of_one_queue_and_nothing_is_told_of_another(
+    driver: Driver, conflict: OnConflict
+) -> None:
+    """Else a key that may use one queue could read and replace what is in another."""
+    put(driver, "a", spec=spec_of(period=500, on_conflict=conflict))
+    there = spec_of(queue="there", period=500, on_conflict=conflict)
+    assert existing(put(driver, "b", spec=there)) == []
+    assert (body(driver, "a"), body(driver, "b")) == (b"a", b"b")
+    assert keys(driver) == 2
+    driver.finish(start(driver, "a"))
+    driver.tick(later=500)
+    assert keys(driver) == 1
+    assert existing(put(driver, "c", spec=spec_of(queue="there"))) == [(0, "b")]
 
 
 def test_a_task_is_no_conflict_for_itself(driver: Driver) -> None:
