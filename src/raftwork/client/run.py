@@ -164,7 +164,7 @@ class Run(Slot, Generic[T_co]):
 
     async def areport(self) -> Report:
         """As `report`, for coroutines."""
-        return report(await self._show(body=True).aresult())
+        return report(await self._show(body=True).aresult(), self._app.codec)
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented

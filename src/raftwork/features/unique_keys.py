@@ -170,8 +170,10 @@ def _key(ledger: Ledger, spec: Spec, key: str) -> Key | None:
 
 
 def _one(ledger: Ledger, where: str, values: tuple[str | int, ...]) -> Key | None:
-    for *key, held in list(ledger.db.execute(_KEY + where, values)):
-        return Key(*key, held=bool(held))
+    for queue, name, key, owner, id_, following, until, held in list(
+        ledger.db.execute(_KEY + where, values)
+    ):
+        return Key(queue, name, key, owner, id_, following, until, bool(held))
     return None
 
 
