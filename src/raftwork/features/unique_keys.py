@@ -22,7 +22,7 @@ from raftwork.errors import QueueFull
 from raftwork.features.effects import Replaced
 from raftwork.features.starts import due_of, schedule, unschedule
 from raftwork.features.task_batch import AT_MAX_MS
-from raftwork.features.task_row import PENDING, SCHEDULED, TOMBSTONE, UNIQUE
+from raftwork.features.task_row import BEGUN, PENDING, SCHEDULED, TOMBSTONE, UNIQUE
 from raftwork.messages import OnConflict, State, decode_spec
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ PERIOD: Final = 3
 _KEY = "SELECT queue, name, key, owner, id, next, until, held FROM unique_key WHERE "
 _THIS: Final = "queue = ? AND name = ? AND key = ?"
 _DROP = "DELETE FROM unique_key WHERE queue = ? AND name = ? AND key = ?"
-_TASK = "SELECT id, attempt FROM task WHERE seq = ?"
+_TASK = "SELECT id, flags FROM task WHERE seq = ?"
 #: Any other tombstone has no body.
 _MERGED = """SELECT task.id, body FROM json_each(?) CROSS JOIN task ON task.id = value
     WHERE phase = ? AND length(body) > 0"""
@@ -136,7 +136,8 @@ def _meet(spec: Spec, id_: str, found: _Found | None) -> tuple[Fate, str, _Found
         return Fate.IS, found.id, found
     if not found.held:  # its period alone keeps it: one more, when that is over
         return Fate.ENTERS, "", _Found(id_, held=True, begun=False, follower="")
-    target = found.follower if found.begun else found.id
+    # The owner may be back unstarted, and whoever follows has later arguments than it.
+    target = found.follower or ("" if found.begun else found.id)
     if not target:
         return Fate.FOLLOWS, "", found._replace(follower=id_)
     return (Fate.REPLACES if replaces else Fate.IS), target, found
@@ -149,8 +150,9 @@ def _find(ledger: Ledger, spec: Spec, key: str) -> _Found | None:
         return None
     if not row.held:
         return _Found(row.id, held=False, begun=True, follower="")
-    ((_, attempt),) = ledger.db.execute(_TASK, (row.owner,))
-    begun = attempt > 0 or row.owner in ledger.running_seqs
+    # What a worker handed back unstarted has not begun, however often it was handed out.
+    ((_, flags),) = ledger.db.execute(_TASK, (row.owner,))
+    begun = bool(flags & BEGUN) or row.owner in ledger.running_seqs
     follower = ""
     if row.next:
         ((follower, _),) = ledger.db.execute(_TASK, (row.next,))

@@ -26,6 +26,10 @@ UNIQUE = tuple(
             Edit(f"{_KEYS}:begins", "spec.until_started and ", ""),
         ),
         (
+            "what came back unstarted has begun",
+            Edit("raftwork.broker.machine.state:Ledger.attempt_ended", "if began and", "if"),
+        ),
+        (
             "debounce without an end",
             Edit(
                 f"{_KEYS}:replace",

@@ -407,17 +407,22 @@ class QueueChecker:
     def _fails(self, token: int) -> None:
         task = self.tokens[token][0]
         if task.token == token:
-            self.timers.began(task)
+            self._began(task)
             task.failures += 1
             bound = 0 if task.spec.at_most_once else task.spec.retries
             text = f"{task.id} fails for the {task.failures}th time, {bound} retries are allowed"
             require(task.failures <= bound + 1, "retries bounded", text)
 
+    def _began(self, task: Known) -> None:
+        """What comes of this attempt, it was one."""
+        task.begun = True
+        self.timers.began(task)
+
     def _goes_on(self, command: Postpone | HoldBack) -> None:
         task = self.tokens[command.token][0]
         if task.token != command.token:
             return
-        self.timers.began(task)
+        self._began(task)
         if isinstance(command, HoldBack):
             self.limits.held_back(command)
 
@@ -430,7 +435,7 @@ class QueueChecker:
                 if not started:
                     self.limits.unstarted(token)
             if started and task.token == token:
-                self.timers.began(task)
+                self._began(task)
 
     def number_of(self, id_: str) -> int:
         """The number of a task that came in with this entry; 0 if it did not."""

@@ -121,6 +121,7 @@ _EXPECTED = (
     "unique: existing",
     "unique: raised",
     "unique: replaced",
+    "unique: back unstarted",
     "unique: follows",
     "unique: asked again",
     "unique: in its period",

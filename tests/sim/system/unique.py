@@ -135,10 +135,11 @@ class Keys:
             return
         if drops:
             due = there[0].id if there else self._last[key]
-        elif there[0].attempts == 0:
-            due = there[0].id
         elif len(there) > 1:
             due = there[1].id
+        elif not there[0].begun and there[0].token is None:
+            due = there[0].id
+            reached["unique: back unstarted"] += replaces and there[0].attempts > 0
         else:
             text = f"{id_} follows {there[0].id}, and is told to be {other}"
             require(other is None, "unique", text)

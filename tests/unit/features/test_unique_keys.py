@@ -3,11 +3,12 @@
 import pytest
 
 from raftwork.broker.machine import ClusterSettings
-from raftwork.broker.machine.commands import Finish
+from raftwork.broker.machine.commands import Finish, Grew, Lose, Release
 from raftwork.features import unique_keys
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Applied, Done, QueuedInLane, Rejected, Replaced
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_graph import Graph, Node, encode_graph
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.reschedule import MoveTo
 from raftwork.features.task_batch import AT_MAX_MS
@@ -150,6 +151,53 @@ def test_until_started_it_goes_with_the_first_hand_out(driver: Driver) -> None:
     assert existing(put(driver, "c", spec=spec)) == [(0, "b")]
     driver.finish(start(driver, "a"))
     assert existing(put(driver, "c", spec=spec)) == [(0, "b")]
+
+
+def test_until_started_means_the_first_hand_out_also_of_what_comes_back_unstarted(
+    driver: Driver,
+) -> None:
+    """The leader does not know when code begins: it learns it with the outcome."""
+    spec = spec_of(until_started=True)
+    put(driver, "a", spec=spec)
+    driver.release(start(driver, "a"))
+    assert existing(put(driver, "b", spec=spec)) == []
+    assert driver.waiting_ids() == ["a", "b"]
+
+
+@pytest.mark.parametrize("back", ["released", "worker lost"])
+def test_what_a_worker_hands_back_unstarted_has_not_begun(driver: Driver, back: str) -> None:
+    put(driver, "a")
+    for _ in range(2):
+        token = start(driver, "a")
+        driver.apply(Release([token]) if back == "released" else Lose([(token, False)]))
+    driver.reopen()
+    assert existing(put(driver, "b", spec=REPLACE)) == [(0, "a")]
+    assert body(driver, "a") == b"b"
+    assert existing(put(driver, "c", spec=RERUN)) == [(0, "a")]
+    driver.lose(start(driver, "a"))
+    assert existing(put(driver, "d", spec=REPLACE)) == []  # it follows
+
+
+def test_who_follows_has_the_last_arguments_though_the_owner_comes_back_unstarted(
+    driver: Driver,
+) -> None:
+    put(driver, "a")
+    token = start(driver, "a")
+    put(driver, "b", spec=REPLACE)
+    driver.release(token)
+    assert existing(put(driver, "c", spec=REPLACE)) == [(0, "b")]
+    assert (body(driver, "a"), body(driver, "b")) == (b"a", b"c")
+
+
+def test_what_was_replaced_by_other_tasks_has_begun(driver: Driver) -> None:
+    """Its row has no code any more: what it would be called with is not to be overwritten."""
+    put(driver, "a")
+    graph = encode_graph(Graph([spec_of()], [Node(1, b"", [], "r"), Node(0, pack(None), [])]))
+    driver.apply(Grew(start(driver, "a"), b"", b"", graph, driver.now))
+    assert driver.state("a") is State.BLOCKED
+    before = body(driver, "a")
+    assert existing(put(driver, "b", spec=REPLACE)) == []
+    assert body(driver, "a") == before
 
 
 def test_raise_stores_nothing_of_the_batch(driver: Driver) -> None:

@@ -123,7 +123,7 @@ def test_what_is_handed_back_unstarted_can_be_given_to_a_pool_again(
     pool: SealedPool, how: str
 ) -> None:
     """A worker parks what it takes back, and starts it later."""
-    about = About(False, checkpoint=CODEC.seal(pack("left"), Bound(CHECKPOINT, "id-3")))
+    about = About("", checkpoint=CODEC.seal(pack("left"), Bound(CHECKPOINT, "id-3")))
     waiting = pushed(3, "left", about=about)
     gate = threading.Event()
     TASKS["wait"] = lambda: gate.wait(20)
