@@ -8,6 +8,7 @@ from raftwork.errors import CannotDecrypt, PayloadTooLarge
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.flow_callbacks import AddCallback
 from raftwork.features.flows import SubmitFlow
+from raftwork.features.free_key import FreeKey
 from raftwork.features.schedule_plan import decode_fields, encode_fields, pack_extras
 from raftwork.features.schedule_records import CreateSchedule, DeclareSchedules, UpdateSchedule
 from raftwork.features.signals import SIGNAL_BYTES_MAX, SaySignal
@@ -46,6 +47,8 @@ def sealed(codec: Codec, request: Request) -> Request:
             made = request._replace(graph=graph)
         case AddCallback():
             made = request._replace(graph=seal_graph(codec, request.graph, marks_of(request.id)))
+        case FreeKey():
+            made = request._replace(key=unguessable(codec, request.key))
         case SaySignal():
             made = request._replace(value=_signal(codec, request))
         case CreateSchedule() | UpdateSchedule():

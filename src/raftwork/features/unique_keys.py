@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 #: Keys that are taken at one time, in the whole cluster.
 KEYS_MAX: Final = 1_000_000
+_REMEDY = (
+    "a key goes with its task's outcome, at the end of its period, or by `raftwork queue free-key`"
+)
 #: The number of this capability's kind of timer (lifecycle.py).
 PERIOD: Final = 3
 
@@ -118,12 +121,18 @@ def check_keys(ledger: Ledger, planned: Sequence[Planned]) -> None:
     """Raise QueueFull unless there is room for the keys and tombstones that this leaves."""
     replacing = sum(each.fate is Fate.REPLACES for each in planned)
     taking = sum(e.fate is Fate.ENTERS and bool(e.row[4] and e.row[4].unique) for e in planned)
-    for what, count, new, limit in (
-        ("unique keys", ledger.keys, taking, KEYS_MAX),
-        ("finished tasks to remember", ledger.tombstones, replacing, ledger.settings.tombstones),
+    forgets = f"they are forgotten {ledger.settings.tombstone_ttl} ms after their end"
+    for what, count, new, limit, remedy in (
+        ("unique keys", ledger.keys, taking, KEYS_MAX, _REMEDY),
+        (
+            *("finished tasks to remember", ledger.tombstones, replacing),
+            *(ledger.settings.tombstones, forgets),
+        ),
     ):
         if new and count + new > limit:
-            raise QueueFull(f"no room: this would make {count + new} {what}, {limit} are allowed")
+            raise QueueFull(
+                f"no room: this would make {count + new} {what}, {limit} are allowed; {remedy}"
+            )
 
 
 def _meet(spec: Spec, id_: str, found: _Found | None) -> tuple[Fate, str, _Found]:
@@ -320,6 +329,19 @@ def fire(ledger: Ledger, owners: Sequence[int], _effects: list[Effect]) -> None:
         key = _one(ledger, "owner = ?", (owner,))
         if key is not None and not key.held and key.until <= ledger.time:
             _drop(ledger, key)
+
+
+def end_period(ledger: Ledger, queue: str, name: str, key: str) -> bool:
+    """Nothing but a task keeps this key from now on; whether its period alone did."""
+    row = _one(ledger, _THIS, (queue, name, key))
+    if row is None:
+        return False
+    if row.held:
+        _put(ledger, row._replace(until=0))
+        return False
+    ledger.drop_timer(row.until, PERIOD, row.owner)
+    _drop(ledger, row)
+    return row.until > ledger.time
 
 
 def _drop(ledger: Ledger, key: Key) -> None:

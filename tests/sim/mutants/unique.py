@@ -30,6 +30,10 @@ UNIQUE = tuple(
             Edit("raftwork.broker.machine.state:Ledger.attempt_ended", "if began and", "if"),
         ),
         (
+            "a unique key is freed though a task has it",
+            Edit(f"{_KEYS}:end_period", "if row.held:", "if not row:"),
+        ),
+        (
             "debounce without an end",
             Edit(
                 f"{_KEYS}:replace",

@@ -48,6 +48,7 @@ from raftwork.features.effects import (
 from raftwork.features.enqueue import Admit
 from raftwork.features.flow_again import FlowAgain
 from raftwork.features.flows import Grow
+from raftwork.features.free_key import EndPeriod
 from raftwork.features.lanes import GoOn
 from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.pause_queue import Pause, Resume
@@ -219,6 +220,8 @@ class QueueChecker:
                 self.purges.drops(command, reply, effects)
             case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew() | WorkerGone():
                 self.flows.command(command, reply, effects)
+            case EndPeriod():
+                self.keys.freed(command, reply)
             case CancelSome() | Pause() | Resume():
                 self.cancels.applied(self, command, reply, effects)
             case _:

@@ -125,6 +125,8 @@ _EXPECTED = (
     "unique: follows",
     "unique: asked again",
     "unique: in its period",
+    "unique: freed",
+    "unique: kept by its task when it was to be freed",
     "unique: waits for a period",
     # flows
     "flow: submitted",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from raftwork.errors import ProtocolError, RaftworkError
 from raftwork.features.effects import Done, Reply
 from raftwork.features.enqueue import Admit
+from raftwork.features.free_key import EndPeriod, FreeKey
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
 from raftwork.messages import Extras, OnConflict, Spec, decode_spec, encode_spec
 from raftwork.wire import pack, unpack
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _SHARE, _EVERY = 0.5, 120
 QUEUES = ("keyed", "keyed too")
 _KEYS = ("k1", "k2", "k3")
+#: How often a period is ended, too, and the connection that asks for it.
+_FREES, _NOBODY = 0.2, b"frees keys"
 
 
 #: A key, with the queue that it is for.
@@ -184,6 +187,17 @@ class Keys:
         self.merged[id_] = other
         queue.reached["unique: replaced"] += 1
 
+    def freed(self, command: EndPeriod, reply: Reply) -> None:
+        """Its period is over; a task that has it keeps it."""
+        key = (command.queue, command.key)
+        there = any(_holds(task) for task in self._tasks.get(key, []))
+        freed = not there and self._until.get(key, 0) > self._time
+        text = f"{key} is freed: {reply}, but should be: {freed}"
+        require(reply == Done(int(freed)), "a key is freed", text)
+        self._until[key] = 0
+        self._queue.reached["unique: freed"] += freed
+        self._queue.reached["unique: kept by its task when it was to be freed"] += there
+
     def settled(self, known: Known) -> None:
         """A task has its outcome; others may have theirs together with it."""
         self._settled.append(known)
@@ -254,6 +268,7 @@ class Uniques:
         self.there = self._rng.random() < _SHARE
         self._made = Counter[str]()
         self._before: list[EnqueueUnique] = []
+        self._asked = 0
         if self.there:
             for worker in world.workers[:3]:
                 worker.queues = (*worker.queues, *QUEUES)
@@ -261,8 +276,20 @@ class Uniques:
     def begin(self) -> None:
         """From now on until there is peace."""
         if self.there and not self._world.peaceful:
+            if self._rng.random() < _FREES:
+                self._free()
             self._rng.choice(self._world.users).inquire(self._draw())
             self._world.timeline.after(self._rng.randint(1, 2 * _EVERY), self.begin)
+
+    def _free(self) -> None:
+        """Ask whoever leads for it; nobody hears the answer."""
+        self._asked += 1
+        name = self._rng.choice(QUEUES), "ok", self._rng.choice(_KEYS)
+        for broker in self._world.brokers:
+            leadership = broker.node._supervisor.leadership if broker.node is not None else None
+            if leadership is not None and not broker.paused:
+                leadership.request(_NOBODY, FreeKey(self._asked, *name), 8, broker.mono)
+                broker.poke()
 
     def _draw(self) -> EnqueueUnique:
         rng = self._rng

@@ -9,6 +9,7 @@ from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Applied, Done, QueuedInLane, Rejected, Replaced
 from raftwork.features.enqueue import Admit
 from raftwork.features.flow_graph import Graph, Node, encode_graph
+from raftwork.features.free_key import EndPeriod
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.reschedule import MoveTo
 from raftwork.features.task_batch import AT_MAX_MS
@@ -198,6 +199,39 @@ def test_what_was_replaced_by_other_tasks_has_begun(driver: Driver) -> None:
     before = body(driver, "a")
     assert existing(put(driver, "b", spec=REPLACE)) == []
     assert body(driver, "a") == before
+
+
+def free(driver: Driver, key: str = "k") -> int:
+    (reply,) = driver.apply(EndPeriod("default", "module.task", key)).replies
+    assert isinstance(reply, Done)
+    return reply.affected
+
+
+def test_a_key_that_its_period_alone_keeps_is_freed(driver: Driver) -> None:
+    period = spec_of(period=500)
+    put(driver, "a", spec=period)
+    driver.finish(start(driver, "a"))
+    assert existing(put(driver, "b", spec=period)) == [(0, "a")]
+    assert free(driver) == 1
+    assert keys(driver) == 0
+    assert [free(driver), free(driver, "unheard")] == [0, 0]
+    assert existing(put(driver, "b", spec=period)) == []
+    driver.tick(later=499)  # the first one's timer has no say any more
+    assert existing(put(driver, "c", spec=period)) == [(0, "b")]
+    driver.finish(start(driver, "b"))
+    assert existing(put(driver, "c", spec=period)) == [(0, "b")]
+    driver.tick(later=1)
+    assert keys(driver) == 0
+
+
+def test_a_task_keeps_its_key_when_that_is_freed_and_it_goes_with_the_outcome(
+    driver: Driver,
+) -> None:
+    put(driver, "a", spec=spec_of(period=500))
+    assert free(driver) == 0
+    assert existing(put(driver, "b")) == [(0, "a")]
+    driver.finish(start(driver, "a"))
+    assert keys(driver) == 0
 
 
 def test_raise_stores_nothing_of_the_batch(driver: Driver) -> None:

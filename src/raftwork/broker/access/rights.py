@@ -26,6 +26,7 @@ from raftwork.features.flow_again import RetryFlow
 from raftwork.features.flow_callbacks import AddCallback
 from raftwork.features.flow_graph import queues_of_graph
 from raftwork.features.flows import SubmitFlow
+from raftwork.features.free_key import FreeKey
 from raftwork.features.inspect_tasks import ListTasks, ShowTask
 from raftwork.features.lanes import ResumeKey
 from raftwork.features.limits import AskLimits, DeleteLimit, PauseLimit, ResumeLimit, SetLimit
@@ -177,7 +178,10 @@ def _queues_said(fields: bytes) -> list[str]:
     return [decode_spec(spec).queue] if spec else []
 
 
-_QUEUES: Final = (SetQueue, PurgeQueue, PauseQueue, ResumeQueue, DeleteQueue, ResumeKey)
+_QUEUES: Final = (
+    *(SetQueue, PurgeQueue, PauseQueue, ResumeQueue, DeleteQueue),
+    *(ResumeKey, FreeKey),
+)
 _SCHEDULES: Final = (PauseSchedule, TriggerSchedule, BackfillSchedule, DeleteSchedule)
 
 RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
