@@ -9,7 +9,9 @@
    give one task the arguments or the result of another. What belongs to a flow has the flow's mark,
    and what replaces a task has the task's (sealing.py): so a value on its way from one task to
    another is taken from tasks of the same flow alone, and a flow's value from its own. Lists of
-   values are put together by brokers, which therefore decide what stands where in them.
+   values are put together by brokers, which therefore decide what stands where in them. Arguments
+   that may replace others are bound to the name and queue alone: which task they come to have is
+   the leader's decision.
 4. The first key seals, all of them open. So a key is replaced by adding the new one behind the old
    one everywhere, then putting it first, then dropping the old one once nothing is kept under it.
 """
@@ -29,6 +31,7 @@ from raftwork.errors import CannotDecrypt
 from raftwork.sealing import (
     ARGUMENTS,
     MARK_BYTES,
+    REPLACING,
     SCHEDULED,
     SEALED_TYPE,
     Bound,
@@ -98,7 +101,10 @@ class Encryption:
                 f" {', '.join(name.hex() for name in self._names)})"
             )
         head, size = _read_head(body)
-        for purpose in self._purposes(head, bound):
+        purposes = self._purposes(head, bound)
+        if bound.what == ARGUMENTS:
+            purposes.append(bound._replace(what=REPLACING))
+        for purpose in purposes:
             try:
                 return cipher.decrypt(body[size:], _associated(body[:size], purpose))
             except (InvalidTag, ValueError):

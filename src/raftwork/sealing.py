@@ -32,6 +32,8 @@ class Bound(NamedTuple):
 
 #: What there is of a task, as errors call it. Those of a schedule are for each task of its ticks.
 ARGUMENTS: Final = "arguments"
+#: Of a call that may replace the arguments of a task that is there: that one has another id.
+REPLACING: Final = "arguments that replace others"
 SCHEDULED: Final = "arguments of a schedule"
 RESULT: Final = "results"
 FAILURE: Final = "texts of the failure"

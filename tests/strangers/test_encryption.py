@@ -139,6 +139,56 @@ def test_flows_and_schedules_do_the_same_and_no_broker_has_seen_it(alone: Place)
     _unseen(alone, b"plain-", b"hush-")
 
 
+UNIQUE = """
+import asyncio, time
+from raftwork import App, current
+app = App()
+
+@app.task(priority=9)
+def hold(): time.sleep(0.5)
+
+@app.task
+def keep(text): return f"plain-{text}"
+
+@app.task
+async def ask(text): return [await current().call(keep, text), f"plain-{text}"]
+"""
+USE_UNIQUE = """
+from unique import *
+
+async def main():
+    held = hold.enqueue()
+    for how in {"on_conflict": "replace"}, {"debounce": 0.3, "max_wait": 2}:
+        call = keep.options(unique=str(how), **how)
+        runs = [call.enqueue(f"hush-{number}") for number in range(3)]
+        waits = runs[1].report().args
+        print(runs[0] == runs[2], waits, (await runs[1].areport()).args)
+        print(runs[2].result(30), (await runs[2].areport()).value)
+    print(ask.enqueue("x").result(30))
+
+asyncio.run(main())
+"""
+PRINTED_UNIQUE = """True ['hush-2'] ['hush-2']
+plain-hush-2 plain-hush-2
+True ['hush-2'] ['hush-2']
+plain-hush-2 plain-hush-2
+['plain-x', 'plain-x']
+"""
+
+
+def test_what_replaces_a_tasks_arguments_is_read_by_its_worker_and_by_nobody_else(
+    alone: Place,
+) -> None:
+    alone.write("unique.py", UNIQUE)
+    alone.write("use.py", USE_UNIQUE)
+    assert alone.sh("raftwork keys secret > contents.secret; chmod 600 contents.secret").code == 0
+    alone.env["RAFTWORK_SECRETS"] = "contents.secret"
+    alone.worker("--pool thread --concurrency 1", "unique:app")
+    done = alone.sh("python use.py")
+    assert done.out == PRINTED_UNIQUE, done.err
+    _unseen(alone, b"plain-", b"hush-")
+
+
 def _unseen(place: Place, *words: bytes) -> None:
     kept = [path for path in (place.directory / "data").rglob("*") if path.is_file()]
     assert kept

@@ -30,9 +30,22 @@ def test_the_page_on_unique_tasks_works_as_printed(alone: Place) -> None:
     assert again.out == first.out != ""
     assert f"a task with the unique key order-8 is there: {first.out.strip()}" in again.err
     assert alone.status()["queues"]["nobody-serves"]["queued"] == 1
+    kept = "python -c 'from shop import *; reindex.options(period=3600).enqueue().result(30)'"
+    assert alone.sh(kept).code == 0
+    alone.write("free.py", _FREE)
+    assert alone.sh("python free.py").out == "True True False\n"
+    (freed,) = [each for each in PAGE.read_text().splitlines() if " queue free-key " in each]
+    assert alone.sh(freed).out == "keys freed: 0\n"
     quiet = alone.sh("python quiet.py")
     assert quiet.out == "invoice of order 9 version 4 1\n", quiet.err
 
+
+_FREE = """
+from shop import app, reindex
+
+was = reindex.enqueue().existing
+print(was, app.queue("default").free_key("shop.reindex", True), reindex.enqueue().existing)
+"""
 
 _EIGHT = """
 import threading

@@ -105,8 +105,8 @@ class OptionFields(TypedDict, total=False):
     """What an ordered task that has failed for good, or is lost, means for those behind it: the
     `next` goes on, or they `halt` until `Queue.resume_key`."""
     unique: str | bool | None
-    """Its unique key, 1 to 255 characters: of the tasks of one name with the same key only one is
-    unfinished at a time. True: its arguments, as they are written, are the key."""
+    """Its unique key, 1 to 255 characters: of the tasks of one queue and name with the same key one
+    at most is unfinished at a time. True: its arguments, as they are written, are the key."""
     until: Until
     """How long it has its unique key: until it is `finished`, or only until it is `started`, which
     is when it is handed to a worker for the first time."""

@@ -1,13 +1,16 @@
 """A queue as a program sees it: its settings at run time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from raftwork.client.methods import asking
-from raftwork.client.options import queue_name, task_key
+from raftwork.client.options import label, queue_name, task_key
 from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
+from raftwork.client.uniqueness import key_of, unique_key
+from raftwork.features.free_key import FreeKey, KeyFreed
 from raftwork.features.lanes import KeyResumed, ResumeKey
 from raftwork.features.pause_queue import (
     DeleteQueue,
@@ -29,6 +32,8 @@ from raftwork.features.queue_settings import (
 )
 from raftwork.features.queue_settings import QueueSettings as QueueSettings
 from raftwork.features.queue_settings import changes as packed
+from raftwork.messages import NAME_MAX
+from raftwork.wire import pack
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
@@ -99,6 +104,33 @@ class Queue:
         """As `resume_key`, for coroutines."""
         return bool((await self._resume_key(key).aresult()).resumed)
 
+    def free_key(
+        self,
+        name: str,
+        key: str | Literal[True],
+        *,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] = MappingProxyType({}),
+    ) -> bool:
+        """Free a unique key of the tasks of this name that only its `period` keeps.
+
+        With `key` True it is that of a call with these arguments. False if nothing kept it, or if
+        an unfinished task has it: its period is over then, and it goes with that task. Raises
+        TypeError and ValueError for what is no key.
+        """
+        return bool(self._free_key(name, key, args, kwargs).result().freed)
+
+    async def afree_key(
+        self,
+        name: str,
+        key: str | Literal[True],
+        *,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] = MappingProxyType({}),
+    ) -> bool:
+        """As `free_key`, for coroutines."""
+        return bool((await self._free_key(name, key, args, kwargs).aresult()).freed)
+
     def pause(self, until: datetime | None = None) -> None:
         """Hand out nothing of it, until an aware datetime or until `resume`.
 
@@ -127,6 +159,19 @@ class Queue:
 
     def _resume_key(self, key: str) -> Reply[KeyResumed]:
         return self.caller.call(ResumeKey(0, self.name, task_key(key)), KeyResumed)
+
+    def _free_key(
+        self, name: str, key: object, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> Reply[KeyFreed]:
+        wanted = unique_key(key)
+        if wanted is True:
+            wanted = key_of(pack([list(args), dict(kwargs)]))
+        elif args or kwargs:
+            raise TypeError("args and kwargs are for key=True: they are the key then")
+        if not wanted:
+            raise TypeError(f"key must be a str or True, got {key!r}")
+        request = FreeKey(0, self.name, label("name", name, NAME_MAX), wanted)
+        return self.caller.call(request, KeyFreed)
 
     def _pause(self, until: datetime | None) -> Reply[QueuePaused]:
         at = 0 if until is None else instant("until", until)

@@ -115,7 +115,7 @@ class Run(Slot, Generic[T_co]):
     def reschedule(self, *, at: datetime) -> bool:
         """Have it handed out at another time, an aware datetime; one that is past is now.
 
-        False if it has begun or ended already, or waits for its turn in the order of a key: then
+        False if a worker had it, it has ended, or it waits for its turn in the order of a key: then
         nothing changes. What `expires` and `deadline` say stays. Raises TypeError, ValueError,
         UnknownTask and Unavailable.
         """
@@ -164,7 +164,7 @@ class Run(Slot, Generic[T_co]):
 
     async def areport(self) -> Report:
         """As `report`, for coroutines."""
-        return report(await self._show(body=True).aresult())
+        return report(await self._show(body=True).aresult(), self._app.codec)
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented

@@ -257,7 +257,7 @@ def summary(
     )
 
 
-def report(shown: TaskShown, codec: "Codec | None" = None) -> Report:
+def report(shown: TaskShown, codec: "Codec | None") -> Report:
     """With the contents, which were asked for."""
     told, state, task = info(shown), shown.task.state, shown.task
     if state is State.SUCCEEDED:

@@ -8,16 +8,18 @@ from raftwork.errors import CannotDecrypt, PayloadTooLarge
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.flow_callbacks import AddCallback
 from raftwork.features.flows import SubmitFlow
+from raftwork.features.free_key import FreeKey
 from raftwork.features.schedule_plan import decode_fields, encode_fields, pack_extras
 from raftwork.features.schedule_records import CreateSchedule, DeclareSchedules, UpdateSchedule
 from raftwork.features.signals import SIGNAL_BYTES_MAX, SaySignal
 from raftwork.features.task_batch import read_extras
 from raftwork.features.unique import EnqueueUnique
-from raftwork.messages import BATCH_BYTES_MAX, decode_spec
+from raftwork.messages import BATCH_BYTES_MAX, OnConflict, decode_spec
 from raftwork.sealed_flows import check_size, open_value, seal_graph, unguessable
 from raftwork.sealing import (
     ARGUMENTS,
     CHECKPOINT,
+    REPLACING,
     RESULT,
     SCHEDULED,
     Bound,
@@ -45,6 +47,8 @@ def sealed(codec: Codec, request: Request) -> Request:
             made = request._replace(graph=graph)
         case AddCallback():
             made = request._replace(graph=seal_graph(codec, request.graph, marks_of(request.id)))
+        case FreeKey():
+            made = request._replace(key=unguessable(codec, request.key))
         case SaySignal():
             made = request._replace(value=_signal(codec, request))
         case CreateSchedule() | UpdateSchedule():
@@ -58,10 +62,12 @@ def sealed(codec: Codec, request: Request) -> Request:
 
 def _enqueue(codec: Codec, request: Enqueue | EnqueueUnique) -> Enqueue | EnqueueUnique:
     spec = decode_spec(request.spec)
+    replaces = spec.on_conflict is OnConflict.REPLACE or spec.debounce > 0
+    what = REPLACING if replaces else ARGUMENTS
     rows = cast("list[list[object]]", unpack(request.tasks))
     for row in rows:
         task, payload = cast("str", row[0]), cast("bytes", row[1])
-        made = codec.seal(payload, Bound(ARGUMENTS, task, spec.name, spec.queue))
+        made = codec.seal(payload, Bound(what, task, spec.name, spec.queue))
         check_size(spec.name, made)
         row[1] = made
         if len(row) > 3:

@@ -105,7 +105,8 @@ def check_conflicts(existing: "Sequence[tuple[int, str]]") -> None:
         more = f", and {len(existing) - 1} more of the batch" if len(existing) > 1 else ""
         raise AlreadyEnqueued(
             f"a task of the same unique key is there: {other}, met by task {index} of the"
-            f" call{more}; nothing was stored",
+            f" call{more}; nothing was stored. The key is free with its outcome, but not before the"
+            " end of its period, if it has one, or Queue.free_key",
             other,
             index,
         )

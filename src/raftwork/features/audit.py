@@ -10,6 +10,7 @@
    out what they did themselves, and nobody else's. Contents of tasks are none of it.
 """
 
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.features.effects import Done, Effect
@@ -116,11 +117,15 @@ def under_key(asked: NoteAction, key: str) -> NoteAction:
 def in_words(request: "Frame") -> str:
     """The request's name and its fields, without its number; bytes are not shown."""
     fields: tuple[str, ...] = request._fields  # type: ignore[attr-defined]
-    shown = [
-        f"{name}={f'{len(value)} bytes' if isinstance(value, bytes) else repr(value)}"
-        for name, value in zip(fields[1:], request[1:], strict=True)
-    ]
+    named = zip(fields[1:], request[1:], strict=True)
+    shown = [f"{name}={_shown(value)}" for name, value in named]
     return " ".join([type(request).__name__, *shown])[:TEXT_MAX]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    return value.name.lower() if isinstance(value, Enum) else repr(value)
 
 
 def _check(view: "View", asked: NoteAction) -> NoteAudit:

@@ -45,7 +45,8 @@ PINNED: Final = 2048
 FED: Final = 4096
 #: A failed attempt left something for a tracer of the next one.
 TRACED: Final = 8192
-#: Code of it has begun, or may have; set only where it matters, for tasks that expire.
+#: Code of it has begun, or may have; set only where it matters (state.py): for tasks that expire,
+#: and for those whose arguments may be replaced.
 BEGUN: Final = 2**20
 
 #: From this bit on stands why a CANCELLING task was asked to end: a CancelReason, three bits.

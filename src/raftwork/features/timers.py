@@ -39,7 +39,6 @@ DEADLINE: Final = 2
 
 _EXPIRED = encode_failure(Cancelled(CancelReason.EXPIRED))
 _TIMES = "SELECT created, spec, flags FROM task WHERE seq = ?"
-_BEGUN = "UPDATE task SET flags = flags | ? WHERE seq = ?"
 
 
 def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
@@ -75,7 +74,6 @@ def _attempt_ended(ledger: "Ledger", seq: int, began: bool) -> None:
         return
     if began:
         ledger.drop_timer(expires, EXPIRE, seq)
-        ledger.db.execute(_BEGUN, (BEGUN, seq))
     elif expires <= ledger.time:
         ledger.set_timer(expires, EXPIRE, seq)  # it was due while a worker had it
 

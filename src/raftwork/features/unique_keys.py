@@ -1,8 +1,10 @@
 """Unique keys: how many of a work exist. The table of keys, and what becomes of a new task's key.
 
-1. A key belongs to tasks of one name. Its owner is a task's row and nothing else: it is held
-   through retries, releases and losses because the row is there, and given up in the entry that
-   ends the task (or, with `until="started"`, first hands it out).
+1. A key belongs to tasks of one name in one queue. Rights end at queues: if a key were for several,
+   whoever may use one of them could replace what is in another, and learn what is there. Its owner
+   is a task's row and nothing else: it is held through retries, releases and losses because the row
+   is there, and given up in the entry that ends the task (or, with `until="started"`, first hands
+   it out).
 2. `plan` decides about a whole batch and changes nothing; the tasks of a batch count for each
    other, the first one first. An id is looked up before its key: a task is no conflict for itself.
 3. What became part of another task (it replaced its arguments) leaves a tombstone under its own id:
@@ -20,7 +22,7 @@ from raftwork.errors import QueueFull
 from raftwork.features.effects import Replaced
 from raftwork.features.starts import due_of, schedule, unschedule
 from raftwork.features.task_batch import AT_MAX_MS
-from raftwork.features.task_row import PENDING, SCHEDULED, TOMBSTONE, UNIQUE
+from raftwork.features.task_row import BEGUN, PENDING, SCHEDULED, TOMBSTONE, UNIQUE
 from raftwork.messages import OnConflict, State, decode_spec
 
 if TYPE_CHECKING:
@@ -34,12 +36,16 @@ if TYPE_CHECKING:
 
 #: Keys that are taken at one time, in the whole cluster.
 KEYS_MAX: Final = 1_000_000
+_REMEDY = (
+    "a key goes with its task's outcome, at the end of its period, or by `raftwork queue free-key`"
+)
 #: The number of this capability's kind of timer (lifecycle.py).
 PERIOD: Final = 3
 
-_KEY = """SELECT unique_key.name, unique_key.key, owner, unique_key.id, next, until, held
-    FROM unique_key WHERE """
-_TASK = "SELECT id, attempt FROM task WHERE seq = ?"
+_KEY = "SELECT queue, name, key, owner, id, next, until, held FROM unique_key WHERE "
+_THIS: Final = "queue = ? AND name = ? AND key = ?"
+_DROP = "DELETE FROM unique_key WHERE queue = ? AND name = ? AND key = ?"
+_TASK = "SELECT id, flags FROM task WHERE seq = ?"
 #: Any other tombstone has no body.
 _MERGED = """SELECT task.id, body FROM json_each(?) CROSS JOIN task ON task.id = value
     WHERE phase = ? AND length(body) > 0"""
@@ -51,6 +57,7 @@ _TOMBSTONE = """INSERT INTO task (seq, id, crc, queue, key, phase, due, state, s
 class Key(NamedTuple):
     """A row of the table."""
 
+    queue: str
     name: str
     key: str
     owner: int  # the task that has it, or had it when its period began
@@ -99,7 +106,7 @@ def plan(ledger: Ledger, spec: Spec, rows: Sequence[Row]) -> list[Planned]:
             planned.append(Planned(row, Fate.ENTERS))
             continue
         if key not in met:
-            met[key] = _find(ledger, spec.name, key)
+            met[key] = _find(ledger, spec, key)
         fate, other, met[key] = _meet(spec, row[0], met[key])
         planned.append(Planned(row, fate, other))
     return planned
@@ -114,12 +121,18 @@ def check_keys(ledger: Ledger, planned: Sequence[Planned]) -> None:
     """Raise QueueFull unless there is room for the keys and tombstones that this leaves."""
     replacing = sum(each.fate is Fate.REPLACES for each in planned)
     taking = sum(e.fate is Fate.ENTERS and bool(e.row[4] and e.row[4].unique) for e in planned)
-    for what, count, new, limit in (
-        ("unique keys", ledger.keys, taking, KEYS_MAX),
-        ("finished tasks to remember", ledger.tombstones, replacing, ledger.settings.tombstones),
+    forgets = f"they are forgotten {ledger.settings.tombstone_ttl} ms after their end"
+    for what, count, new, limit, remedy in (
+        ("unique keys", ledger.keys, taking, KEYS_MAX, _REMEDY),
+        (
+            *("finished tasks to remember", ledger.tombstones, replacing),
+            *(ledger.settings.tombstones, forgets),
+        ),
     ):
         if new and count + new > limit:
-            raise QueueFull(f"no room: this would make {count + new} {what}, {limit} are allowed")
+            raise QueueFull(
+                f"no room: this would make {count + new} {what}, {limit} are allowed; {remedy}"
+            )
 
 
 def _meet(spec: Spec, id_: str, found: _Found | None) -> tuple[Fate, str, _Found]:
@@ -132,21 +145,23 @@ def _meet(spec: Spec, id_: str, found: _Found | None) -> tuple[Fate, str, _Found
         return Fate.IS, found.id, found
     if not found.held:  # its period alone keeps it: one more, when that is over
         return Fate.ENTERS, "", _Found(id_, held=True, begun=False, follower="")
-    target = found.follower if found.begun else found.id
+    # The owner may be back unstarted, and whoever follows has later arguments than it.
+    target = found.follower or ("" if found.begun else found.id)
     if not target:
         return Fate.FOLLOWS, "", found._replace(follower=id_)
     return (Fate.REPLACES if replaces else Fate.IS), target, found
 
 
-def _find(ledger: Ledger, name: str, key: str) -> _Found | None:
+def _find(ledger: Ledger, spec: Spec, key: str) -> _Found | None:
     """The key as it is now; None if it is free."""
-    row = _key(ledger, name, key)
+    row = _key(ledger, spec, key)
     if row is None or (not row.held and row.until <= ledger.time):
         return None
     if not row.held:
         return _Found(row.id, held=False, begun=True, follower="")
-    ((_, attempt),) = ledger.db.execute(_TASK, (row.owner,))
-    begun = attempt > 0 or row.owner in ledger.running_seqs
+    # What a worker handed back unstarted has not begun, however often it was handed out.
+    ((_, flags),) = ledger.db.execute(_TASK, (row.owner,))
+    begun = bool(flags & BEGUN) or row.owner in ledger.running_seqs
     follower = ""
     if row.next:
         ((follower, _),) = ledger.db.execute(_TASK, (row.next,))
@@ -161,15 +176,15 @@ def merged(ledger: Ledger, ids: Sequence[str]) -> dict[str, str]:
     return {id_: bytes(other).decode() for id_, other in found}
 
 
-def _key(ledger: Ledger, name: str, key: str) -> Key | None:
-    return _one(ledger, "name = ? AND key = ?", (name, key))
+def _key(ledger: Ledger, spec: Spec, key: str) -> Key | None:
+    return _one(ledger, _THIS, (spec.queue, spec.name, key))
 
 
 def _one(ledger: Ledger, where: str, values: tuple[str | int, ...]) -> Key | None:
-    for name, key, owner, id_, following, until, held in list(
+    for queue, name, key, owner, id_, following, until, held in list(
         ledger.db.execute(_KEY + where, values)
     ):
-        return Key(name, key, owner, id_, following, until, bool(held))
+        return Key(queue, name, key, owner, id_, following, until, bool(held))
     return None
 
 
@@ -190,12 +205,10 @@ def enters(ledger: Ledger, spec: Spec, task: Entering) -> None:
     task.flags |= UNIQUE
     if spec.debounce:
         task.due = max(task.due, task.created + spec.debounce)
-    row = _key(ledger, spec.name, key)
+    row = _key(ledger, spec, key)
     if row is not None and row.held:
         task.blocked = True
-        ledger.db.execute(
-            "UPDATE unique_key SET next = ? WHERE name = ? AND key = ?", (task.seq, *row[:2])
-        )
+        _put(ledger, row._replace(next=task.seq))
         return
     begins = task.created
     if row is not None:
@@ -206,7 +219,7 @@ def enters(ledger: Ledger, spec: Spec, task: Entering) -> None:
     else:
         ledger.keys += 1
     until = _ends(begins, spec.period)
-    _put(ledger, Key(spec.name, key, task.seq, id_, 0, until, held=True))
+    _put(ledger, Key(spec.queue, spec.name, key, task.seq, id_, 0, until, held=True))
 
 
 def replace(ledger: Ledger, spec: Spec, each: Planned, created: int, effects: list[Effect]) -> None:
@@ -254,7 +267,7 @@ def _target(ledger: Ledger, id_: str) -> tuple[int, int, int, int | None, int, i
 
 
 def _put(ledger: Ledger, key: Key) -> None:
-    ledger.db.execute("INSERT OR REPLACE INTO unique_key VALUES (?, ?, ?, ?, ?, ?, ?)", key)
+    ledger.db.execute("INSERT OR REPLACE INTO unique_key VALUES (?, ?, ?, ?, ?, ?, ?, ?)", key)
 
 
 # ---- a task begins, and ends --------------------------------------------------------------------
@@ -318,8 +331,21 @@ def fire(ledger: Ledger, owners: Sequence[int], _effects: list[Effect]) -> None:
             _drop(ledger, key)
 
 
+def end_period(ledger: Ledger, queue: str, name: str, key: str) -> bool:
+    """Nothing but a task keeps this key from now on; whether its period alone did."""
+    row = _one(ledger, _THIS, (queue, name, key))
+    if row is None:
+        return False
+    if row.held:
+        _put(ledger, row._replace(until=0))
+        return False
+    ledger.drop_timer(row.until, PERIOD, row.owner)
+    _drop(ledger, row)
+    return row.until > ledger.time
+
+
 def _drop(ledger: Ledger, key: Key) -> None:
-    ledger.db.execute("DELETE FROM unique_key WHERE name = ? AND key = ?", key[:2])
+    ledger.db.execute(_DROP, key[:3])
     ledger.keys -= 1
 
 

@@ -14,8 +14,24 @@ UNIQUE = tuple(
             Edit(f"{_KEYS}:settled", "    _give_up(ledger, seq)\n", ""),
         ),
         (
+            "unique key of another queue",
+            Edit(
+                f"{_KEYS}:_key",
+                "_THIS, (spec.queue, spec.name, key)",
+                '"name = ? AND key = ?", (spec.name, key)',
+            ),
+        ),
+        (
             "unique key given up by the first hand-out",
             Edit(f"{_KEYS}:begins", "spec.until_started and ", ""),
+        ),
+        (
+            "what came back unstarted has begun",
+            Edit("raftwork.broker.machine.state:Ledger.attempt_ended", "if began and", "if"),
+        ),
+        (
+            "a unique key is freed though a task has it",
+            Edit(f"{_KEYS}:end_period", "if row.held:", "if not row:"),
         ),
         (
             "debounce without an end",

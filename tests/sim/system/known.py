@@ -31,6 +31,8 @@ class Known:
     arguments: bytes = b""
     #: Whether it has code: a flow, a join and what was replaced have none.
     has_code: bool = True
+    #: Whether its code began in an attempt that is over.
+    begun: bool = False
     tags: list[tuple[str, str]] = field(default_factory=list)
 
     @property

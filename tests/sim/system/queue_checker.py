@@ -48,6 +48,7 @@ from raftwork.features.effects import (
 from raftwork.features.enqueue import Admit
 from raftwork.features.flow_again import FlowAgain
 from raftwork.features.flows import Grow
+from raftwork.features.free_key import EndPeriod
 from raftwork.features.lanes import GoOn
 from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.pause_queue import Pause, Resume
@@ -219,6 +220,8 @@ class QueueChecker:
                 self.purges.drops(command, reply, effects)
             case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew() | WorkerGone():
                 self.flows.command(command, reply, effects)
+            case EndPeriod():
+                self.keys.freed(command, reply)
             case CancelSome() | Pause() | Resume():
                 self.cancels.applied(self, command, reply, effects)
             case _:
@@ -407,17 +410,22 @@ class QueueChecker:
     def _fails(self, token: int) -> None:
         task = self.tokens[token][0]
         if task.token == token:
-            self.timers.began(task)
+            self._began(task)
             task.failures += 1
             bound = 0 if task.spec.at_most_once else task.spec.retries
             text = f"{task.id} fails for the {task.failures}th time, {bound} retries are allowed"
             require(task.failures <= bound + 1, "retries bounded", text)
 
+    def _began(self, task: Known) -> None:
+        """What comes of this attempt, it was one."""
+        task.begun = True
+        self.timers.began(task)
+
     def _goes_on(self, command: Postpone | HoldBack) -> None:
         task = self.tokens[command.token][0]
         if task.token != command.token:
             return
-        self.timers.began(task)
+        self._began(task)
         if isinstance(command, HoldBack):
             self.limits.held_back(command)
 
@@ -430,7 +438,7 @@ class QueueChecker:
                 if not started:
                     self.limits.unstarted(token)
             if started and task.token == token:
-                self.timers.began(task)
+                self._began(task)
 
     def number_of(self, id_: str) -> int:
         """The number of a task that came in with this entry; 0 if it did not."""

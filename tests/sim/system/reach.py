@@ -124,9 +124,12 @@ COMMON = (
     "unique: existing",
     "unique: raised",
     "unique: replaced",
+    "unique: back unstarted",
     "unique: follows",
     "unique: asked again",
     "unique: in its period",
+    "unique: freed",
+    "unique: kept by its task when it was to be freed",
     "unique: waits for a period",
     # flows
     "flow: submitted",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from raftwork.errors import ProtocolError, RaftworkError
 from raftwork.features.effects import Done, Reply
 from raftwork.features.enqueue import Admit
+from raftwork.features.free_key import EndPeriod, FreeKey
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
 from raftwork.messages import Extras, OnConflict, Spec, decode_spec, encode_spec
 from raftwork.wire import pack, unpack
@@ -23,8 +24,14 @@ if TYPE_CHECKING:
 
 #: The share of worlds with such tasks, and how far they are apart there, ms.
 _SHARE, _EVERY = 0.5, 120
-QUEUE = "keyed"
+QUEUES = ("keyed", "keyed too")
 _KEYS = ("k1", "k2", "k3")
+#: How often a period is ended, too, and the connection that asks for it.
+_FREES, _NOBODY = 0.2, b"frees keys"
+
+
+#: A key, with the queue that it is for.
+_Key = tuple[str, str]
 
 
 class Keys:
@@ -32,10 +39,10 @@ class Keys:
 
     def __init__(self, queue: "QueueChecker") -> None:
         self._queue = queue
-        self._tasks: dict[str, list[Known]] = {}
-        self._until: dict[str, int] = {}
-        self._last: dict[str, str] = {}
-        self._key_of: dict[str, str] = {}
+        self._tasks: dict[_Key, list[Known]] = {}
+        self._until: dict[_Key, int] = {}
+        self._last: dict[_Key, str] = {}
+        self._key_of: dict[str, _Key] = {}
         self._settled: list[Known] = []
         #: Ids that became part of others, with those.
         self.merged: dict[str, str] = {}
@@ -75,9 +82,10 @@ class Keys:
         for at, existing in told.items():
             self.answers.setdefault(rows[at][0], set()).add(existing)
         new = [row for row in rows if row[0] not in self._queue.tasks]
-        if spec.on_conflict is OnConflict.RAISE and self._raises(new, told):
+        if spec.on_conflict is OnConflict.RAISE and self._raises(spec.queue, new, told):
             return
-        for at, (id_, payload, _, (key, *_)) in enumerate(rows):
+        for at, (id_, payload, _, (name, *_)) in enumerate(rows):
+            key = (spec.queue, name)
             other = told.get(at)
             if id_ in self._queue.tasks or id_ in self.merged:
                 text = f"{id_} is asked for again, and told {other}, not {self.merged.get(id_)}"
@@ -86,11 +94,14 @@ class Keys:
                 continue
             self._one(spec, command, id_, payload, key, other)
 
-    def _raises(self, new: "list[tuple[str, bytes, str, list[str]]]", told: dict[int, str]) -> bool:
+    def _raises(
+        self, queue: str, new: "list[tuple[str, bytes, str, list[str]]]", told: dict[int, str]
+    ) -> bool:
         """Whether the batch is refused as it ought to be: it changes nothing then."""
-        first: dict[str, str] = {}
+        first: dict[_Key, str] = {}
         met: list[str] = []
-        for id_, _, _, (key, *_) in new:
+        for id_, _, _, (name, *_) in new:
+            key = (queue, name)
             there = [task.id for task in self._tasks.get(key, []) if _holds(task)]
             if not there and self._until.get(key, 0) > self._time:
                 there = [self._last[key]]
@@ -110,7 +121,7 @@ class Keys:
         command: Admit,
         id_: str,
         payload: bytes,
-        key: str,
+        key: _Key,
         other: str | None,
     ) -> None:
         reached = self._queue.reached
@@ -127,10 +138,11 @@ class Keys:
             return
         if drops:
             due = there[0].id if there else self._last[key]
-        elif there[0].attempts == 0:
-            due = there[0].id
         elif len(there) > 1:
             due = there[1].id
+        elif not there[0].begun and there[0].token is None:
+            due = there[0].id
+            reached["unique: back unstarted"] += replaces and there[0].attempts > 0
         else:
             text = f"{id_} follows {there[0].id}, and is told to be {other}"
             require(other is None, "unique", text)
@@ -146,7 +158,7 @@ class Keys:
             reached["unique: existing"] += 1
 
     def _enter(
-        self, spec: Spec, command: Admit, id_: str, payload: bytes, key: str, *, follows: bool
+        self, spec: Spec, command: Admit, id_: str, payload: bytes, key: _Key, *, follows: bool
     ) -> None:
         queue = self._queue
         seq = queue.number_of(id_)
@@ -174,6 +186,17 @@ class Keys:
         known.arguments = payload
         self.merged[id_] = other
         queue.reached["unique: replaced"] += 1
+
+    def freed(self, command: EndPeriod, reply: Reply) -> None:
+        """Its period is over; a task that has it keeps it."""
+        key = (command.queue, command.key)
+        there = any(_holds(task) for task in self._tasks.get(key, []))
+        freed = not there and self._until.get(key, 0) > self._time
+        text = f"{key} is freed: {reply}, but should be: {freed}"
+        require(reply == Done(int(freed)), "a key is freed", text)
+        self._until[key] = 0
+        self._queue.reached["unique: freed"] += freed
+        self._queue.reached["unique: kept by its task when it was to be freed"] += there
 
     def settled(self, known: Known) -> None:
         """A task has its outcome; others may have theirs together with it."""
@@ -245,21 +268,36 @@ class Uniques:
         self.there = self._rng.random() < _SHARE
         self._made = Counter[str]()
         self._before: list[EnqueueUnique] = []
+        self._asked = 0
         if self.there:
             for worker in world.workers[:3]:
-                worker.queues = (*worker.queues, QUEUE)
+                worker.queues = (*worker.queues, *QUEUES)
 
     def begin(self) -> None:
         """From now on until there is peace."""
         if self.there and not self._world.peaceful:
+            if self._rng.random() < _FREES:
+                self._free()
             self._rng.choice(self._world.users).inquire(self._draw())
             self._world.timeline.after(self._rng.randint(1, 2 * _EVERY), self.begin)
+
+    def _free(self) -> None:
+        """Ask whoever leads for it; nobody hears the answer."""
+        self._asked += 1
+        name = self._rng.choice(QUEUES), "ok", self._rng.choice(_KEYS)
+        for broker in self._world.brokers:
+            leadership = broker.node._supervisor.leadership if broker.node is not None else None
+            if leadership is not None and not broker.paused:
+                leadership.request(_NOBODY, FreeKey(self._asked, *name), 8, broker.mono)
+                broker.poke()
 
     def _draw(self) -> EnqueueUnique:
         rng = self._rng
         if self._before and rng.random() < 0.15:
             return rng.choice(self._before[-8:])  # somebody else asks for the same
-        spec = Spec("ok", QUEUE, on_conflict=rng.choice(list(OnConflict)), max_losses=100)
+        spec = Spec(
+            "ok", rng.choice(QUEUES), on_conflict=rng.choice(list(OnConflict)), max_losses=100
+        )
         match rng.randrange(6):
             case 0:
                 spec = spec._replace(until_started=True)

@@ -5,6 +5,7 @@ from typing import cast
 from raftwork.client.caller import Caller
 from raftwork.client.queues import Queue
 from raftwork.client.reply import Reply
+from raftwork.features.free_key import FreeKey, KeyFreed
 from raftwork.features.queue_settings import AskQueue, QueueSet, SettingsTold, changes
 
 
@@ -19,6 +20,8 @@ class FakeApp:
         answer: Reply[object] = Reply()
         if isinstance(request, AskQueue):
             answer.tell(SettingsTold(0, changes(balancer="lru", max_bytes=7)))
+        elif isinstance(request, FreeKey):
+            answer.tell(KeyFreed(0, 1))
         else:
             answer.tell(QueueSet(0))
         return answer

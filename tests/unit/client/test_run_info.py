@@ -12,6 +12,7 @@ from raftwork.client.caller import Caller
 from raftwork.client.reply import Reply
 from raftwork.client.run import Run
 from raftwork.client.run_info import Attempt, Found, Progress, Reason, pages
+from raftwork.crypto import Encryption
 from raftwork.features.inspect_tasks import (
     AttemptFacts,
     ListTasks,
@@ -23,6 +24,8 @@ from raftwork.features.inspect_tasks import (
 from raftwork.features.progress import Said
 from raftwork.features.why_it_waits import Reason as Told
 from raftwork.messages import Failure, State, encode_failure
+from raftwork.sealed_failures import seal_failure
+from raftwork.sealing import ARGUMENTS, CHECKPOINT, RESULT, Bound, Codec
 from raftwork.wire import INT_MAX, pack
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -43,7 +46,7 @@ def shown(task: TaskFacts, body: bytes = b"", **more: Any) -> TaskShown:
 class FakeApp:
     """Answers with what it was given, and remembers what it was asked."""
 
-    codec = None
+    codec: Codec | None = None
 
     def __init__(self, *answers: object) -> None:
         self.asked: list[Any] = []
@@ -127,6 +130,28 @@ def test_a_report_has_the_arguments_or_what_it_came_to() -> None:
         (None, None, None, None),
     ]
     assert app.asked[0] == ShowTask(0, "a", body=True)
+
+
+def test_a_report_is_opened_for_programs_and_coroutines_alike() -> None:
+    codec = Encryption([b"k" * 32])
+    call = codec.seal(pack([["hush"], {}]), Bound(ARGUMENTS, "a", "m.f", "q"))
+    left = codec.seal(pack("left"), Bound(CHECKPOINT, "a"))
+    value = codec.seal(pack("came"), Bound(RESULT, "a"))
+    failure = seal_failure(codec, encode_failure(Failure("E", "no", "hush", "said")), "a")
+    answers = (
+        shown(RUNS, call, checkpoint=left),
+        shown(RUNS._replace(state=State.SUCCEEDED), value),
+        shown(ENDED, failure),
+    )
+    run, app = run_of(*answers, *answers)
+    app.codec = codec
+    reports = [run.report() for _ in answers]
+    assert [(r.args, r.checkpoint, r.value, r.error, r.log) for r in reports] == [
+        (["hush"], "left", None, None, ""),
+        (None, None, "came", None, ""),
+        (None, None, None, "hush", "said"),
+    ]
+    assert [asyncio.run(run.areport()) for _ in answers] == reports
 
 
 def test_pages_are_asked_for_until_there_are_enough_or_no_more() -> None:

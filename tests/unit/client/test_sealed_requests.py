@@ -24,6 +24,7 @@ from raftwork.messages import (
     Extras,
     Failure,
     LimitReached,
+    OnConflict,
     RetryAsked,
     Spec,
     decode_ending,
@@ -37,6 +38,7 @@ from raftwork.sealing import RESULT, Bound, is_sealed, marks_of
 from raftwork.wire import pack, unpack
 
 CODEC = Encryption([b"k" * 32])
+NO_REPLACING = [each for each in OnConflict if each is not OnConflict.REPLACE]
 SPEC = encode_spec(Spec("tasks.mail", "q"))
 
 
@@ -71,6 +73,38 @@ def test_a_unique_key_of_arguments_is_no_hash_that_brokers_could_guess_them_by()
     plain = cast("list[object]", rows(EnqueueUnique(0, 0, SPEC, batch.tasks))[0][3])
     assert made[0][0] == made[1][0] != plain[0]
     assert made[0][1:] == plain[1:]
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (Spec("tasks.mail", "q", on_conflict=OnConflict.REPLACE), True),
+        (Spec("tasks.mail", "q", debounce=10, max_wait=20), True),
+        *((Spec("tasks.mail", "q", on_conflict=other), False) for other in NO_REPLACING),
+    ],
+)
+def test_what_may_replace_the_arguments_of_a_task_counts_for_that_task(
+    asked: Spec, kept: bool
+) -> None:
+    """That one keeps its id, and its worker opens them under that."""
+    batch = one_call(pack([["new"], {}]), "later", extras=Extras("k"))
+    made = sealed_requests.sealed(CODEC, EnqueueUnique(0, 0, encode_spec(asked), batch.tasks))
+    assert made == sealed_requests.sealed(
+        CODEC, EnqueueUnique(0, 0, encode_spec(asked), batch.tasks)
+    )
+    assert isinstance(made, EnqueueUnique)
+    payload = cast("bytes", rows(made)[0][1])
+    own = sealed_requests.arguments(CODEC, payload, "later", "tasks.mail", "q")
+    assert unpack(own) == [["new"], {}]
+    for task in ("first", "first~again"):
+        if kept:
+            opened = sealed_requests.arguments(CODEC, payload, task, "tasks.mail", "q")
+            assert opened == own
+        else:
+            with pytest.raises(CannotDecrypt):
+                sealed_requests.arguments(CODEC, payload, task, "tasks.mail", "q")
+    with pytest.raises(CannotDecrypt):
+        sealed_requests.arguments(CODEC, payload, "first", "tasks.other", "q")
 
 
 def test_limits_hold_for_what_is_sealed() -> None:

@@ -15,6 +15,7 @@ from raftwork.features.audit import (
     NoteAudit,
     in_words,
 )
+from raftwork.features.cancel import CancelTasks, Scope
 from raftwork.features.drain import DrainWorker
 from raftwork.features.pause_queue import PauseQueue
 from raftwork.features.purge_queue import PurgeQueue
@@ -52,6 +53,21 @@ def test_what_an_admin_did_is_written_down_with_its_fate() -> None:
     (malformed,) = say(one, PauseQueue(4, "", 0))
     assert isinstance(malformed, NoteAudit)
     assert "queue must have" in malformed.outcome
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_cancel_of_more_than_what_it_names_is_written_down(scope: Scope) -> None:
+    one = RequestHarness()
+    name = "" if scope in {Scope.IDS, Scope.ALL} else "x"
+    asked = CancelTasks(1, scope, ["a"] * (scope is Scope.IDS), name, "v" * (scope is Scope.TAG), 0)
+    notes = say(one, asked)
+    if scope in {Scope.IDS, Scope.FLOW}:
+        assert notes == []
+    else:
+        (note,) = notes
+        assert isinstance(note, NoteAudit)
+        assert (note.who, note.outcome) == ("ops", "done")
+        assert note.what.startswith(f"CancelTasks scope={scope.name.lower()} ")
 
 
 def test_reads_and_what_comes_without_keys_are_not() -> None:

@@ -295,5 +295,5 @@ def test_whose_arguments_another_one_has_is_told_so(harness: RequestHarness) -> 
     assert show(harness, "a", body=True).body == b"b"
     told = show(harness, "b", body=True)
     assert (told.body, told.task.error) == (b"", "task a has its arguments")
-    assert report(told).error == "task a has its arguments"
+    assert report(told, None).error == "task a has its arguments"
     assert listed(harness) == ["b", "a"]

@@ -3,11 +3,13 @@
 import pytest
 
 from raftwork.broker.machine import ClusterSettings
-from raftwork.broker.machine.commands import Finish
+from raftwork.broker.machine.commands import Finish, Grew, Lose, Release
 from raftwork.features import unique_keys
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Applied, Done, QueuedInLane, Rejected, Replaced
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_graph import Graph, Node, encode_graph
+from raftwork.features.free_key import EndPeriod
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.reschedule import MoveTo
 from raftwork.features.task_batch import AT_MAX_MS
@@ -21,8 +23,8 @@ def driver() -> Driver:
     return Driver()
 
 
-def spec_of(name: str = "module.task", **options: object) -> bytes:
-    return encode_spec(Spec(name, "default", result_ttl=1_000, **options))  # type: ignore[arg-type]
+def spec_of(name: str = "module.task", queue: str = "default", **options: object) -> bytes:
+    return encode_spec(Spec(name, queue, result_ttl=1_000, **options))  # type: ignore[arg-type]
 
 
 def put(
@@ -76,6 +78,22 @@ def test_one_unfinished_task_of_a_key_and_the_other_is_named(driver: Driver) -> 
 def test_a_key_is_for_tasks_of_one_name(driver: Driver) -> None:
     put(driver, "a")
     assert existing(put(driver, "b", spec=spec_of("module.other"))) == []
+
+
+@pytest.mark.parametrize("conflict", list(OnConflict))
+def test_a_key_is_for_tasks_of_one_queue_and_nothing_is_told_of_another(
+    driver: Driver, conflict: OnConflict
+) -> None:
+    """Else a key that may use one queue could read and replace what is in another."""
+    put(driver, "a", spec=spec_of(period=500, on_conflict=conflict))
+    there = spec_of(queue="there", period=500, on_conflict=conflict)
+    assert existing(put(driver, "b", spec=there)) == []
+    assert (body(driver, "a"), body(driver, "b")) == (b"a", b"b")
+    assert keys(driver) == 2
+    driver.finish(start(driver, "a"))
+    driver.tick(later=500)
+    assert keys(driver) == 1
+    assert existing(put(driver, "c", spec=spec_of(queue="there"))) == [(0, "b")]
 
 
 def test_a_task_is_no_conflict_for_itself(driver: Driver) -> None:
@@ -134,6 +152,86 @@ def test_until_started_it_goes_with_the_first_hand_out(driver: Driver) -> None:
     assert existing(put(driver, "c", spec=spec)) == [(0, "b")]
     driver.finish(start(driver, "a"))
     assert existing(put(driver, "c", spec=spec)) == [(0, "b")]
+
+
+def test_until_started_means_the_first_hand_out_also_of_what_comes_back_unstarted(
+    driver: Driver,
+) -> None:
+    """The leader does not know when code begins: it learns it with the outcome."""
+    spec = spec_of(until_started=True)
+    put(driver, "a", spec=spec)
+    driver.release(start(driver, "a"))
+    assert existing(put(driver, "b", spec=spec)) == []
+    assert driver.waiting_ids() == ["a", "b"]
+
+
+@pytest.mark.parametrize("back", ["released", "worker lost"])
+def test_what_a_worker_hands_back_unstarted_has_not_begun(driver: Driver, back: str) -> None:
+    put(driver, "a")
+    for _ in range(2):
+        token = start(driver, "a")
+        driver.apply(Release([token]) if back == "released" else Lose([(token, False)]))
+    driver.reopen()
+    assert existing(put(driver, "b", spec=REPLACE)) == [(0, "a")]
+    assert body(driver, "a") == b"b"
+    assert existing(put(driver, "c", spec=RERUN)) == [(0, "a")]
+    driver.lose(start(driver, "a"))
+    assert existing(put(driver, "d", spec=REPLACE)) == []  # it follows
+
+
+def test_who_follows_has_the_last_arguments_though_the_owner_comes_back_unstarted(
+    driver: Driver,
+) -> None:
+    put(driver, "a")
+    token = start(driver, "a")
+    put(driver, "b", spec=REPLACE)
+    driver.release(token)
+    assert existing(put(driver, "c", spec=REPLACE)) == [(0, "b")]
+    assert (body(driver, "a"), body(driver, "b")) == (b"a", b"c")
+
+
+def test_what_was_replaced_by_other_tasks_has_begun(driver: Driver) -> None:
+    """Its row has no code any more: what it would be called with is not to be overwritten."""
+    put(driver, "a")
+    graph = encode_graph(Graph([spec_of()], [Node(1, b"", [], "r"), Node(0, pack(None), [])]))
+    driver.apply(Grew(start(driver, "a"), b"", b"", graph, driver.now))
+    assert driver.state("a") is State.BLOCKED
+    before = body(driver, "a")
+    assert existing(put(driver, "b", spec=REPLACE)) == []
+    assert body(driver, "a") == before
+
+
+def free(driver: Driver, key: str = "k") -> int:
+    (reply,) = driver.apply(EndPeriod("default", "module.task", key)).replies
+    assert isinstance(reply, Done)
+    return reply.affected
+
+
+def test_a_key_that_its_period_alone_keeps_is_freed(driver: Driver) -> None:
+    period = spec_of(period=500)
+    put(driver, "a", spec=period)
+    driver.finish(start(driver, "a"))
+    assert existing(put(driver, "b", spec=period)) == [(0, "a")]
+    assert free(driver) == 1
+    assert keys(driver) == 0
+    assert [free(driver), free(driver, "unheard")] == [0, 0]
+    assert existing(put(driver, "b", spec=period)) == []
+    driver.tick(later=499)  # the first one's timer has no say any more
+    assert existing(put(driver, "c", spec=period)) == [(0, "b")]
+    driver.finish(start(driver, "b"))
+    assert existing(put(driver, "c", spec=period)) == [(0, "b")]
+    driver.tick(later=1)
+    assert keys(driver) == 0
+
+
+def test_a_task_keeps_its_key_when_that_is_freed_and_it_goes_with_the_outcome(
+    driver: Driver,
+) -> None:
+    put(driver, "a", spec=spec_of(period=500))
+    assert free(driver) == 0
+    assert existing(put(driver, "b")) == [(0, "a")]
+    driver.finish(start(driver, "a"))
+    assert keys(driver) == 0
 
 
 def test_raise_stores_nothing_of_the_batch(driver: Driver) -> None:

@@ -54,12 +54,14 @@ class Task:
     spec: Spec
     body: bytes
     created: int
-    begun: bool = False
+    begun: bool = False  # or a worker has it
+    failed: bool = False  # and waits for another attempt
+    given: bool = False  # to a worker, at some time
     over: bool = False
 
     @property
     def holds(self) -> bool:
-        return not self.over and not (self.begun and self.spec.until_started)
+        return not self.over and not (self.given and self.spec.until_started)
 
 
 class World:
@@ -121,7 +123,7 @@ class World:
         replaces = spec.on_conflict is OnConflict.REPLACE or spec.debounce > 0
         one_more = replaces or spec.on_conflict is OnConflict.RERUN
         if there and one_more:
-            target = there[0] if not there[0].begun else there[1] if len(there) > 1 else None
+            target = there[-1] if len(there) > 1 or not there[0].begun else None
             if target is not None:
                 if replaces:
                     target.body = body
@@ -145,7 +147,7 @@ class World:
                     known = self.tasks[task.id]
                     assert task.payload == known.body
                     driver.assign(task.seq)
-                    known.begun = True
+                    known.begun = known.given = True
             case "later":
                 driver.now += much
             case "reopen":
@@ -165,10 +167,13 @@ class World:
                 driver.apply(Finish([(token, b"")]))
             case "fail":
                 driver.apply(Fail(token, FAILURE, driver.now + much))
+                self.tasks[id_].failed = True
             case "lose":
                 driver.apply(Lose([(token, True)]))
+                self.tasks[id_].failed = True
             case _:
                 driver.apply(Release([token]))
+                self.tasks[id_].begun = self.tasks[id_].failed
         if driver.state(id_).final:
             self._settled(self.tasks[id_])
 
@@ -219,10 +224,18 @@ _CANCELLED_TOGETHER: list[tuple[str, object, list[str]]] = [
     ("put", _RERUN, ["x"]),
     ("cancel", 1, []),
 ]
+_REPLACE = Spec("t", "default", retries=9, max_losses=9, on_conflict=OnConflict.REPLACE)
+#: A worker hands back what it has not begun: its arguments may be replaced again.
+_BACK: list[tuple[str, object, list[str]]] = [
+    *(("put", _REPLACE, ["x"]), ("start", 1, []), ("release", 1, []), ("put", _REPLACE, ["x"])),
+    *(("start", 1, []), ("put", _REPLACE, ["x"]), ("release", 1, []), ("put", _REPLACE, ["x"])),
+    *(("start", 1, []), ("lose", 1, []), ("put", _REPLACE, ["x"])),
+]
 
 
 @settings(max_examples=150, deadline=None)
 @example(_CANCELLED_TOGETHER)
+@example(_BACK)
 @given(st.lists(_PUT | _STEP | _AGAIN, max_size=40))
 def test_every_key_state_and_policy(steps: list[tuple[str, object, list[str]]]) -> None:
     world = World()

@@ -10,9 +10,10 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from raftwork.broker.access.rights import RIGHTS, may
+from raftwork.broker.access.rights import RIGHTS, makes_it_an_admins, may
 from raftwork.errors import BadMessage, PermissionDenied
 from raftwork.features.flow_graph import queues_of_graph
+from raftwork.keys import Role
 from raftwork.messages import (
     Code,
     Failure,
@@ -85,11 +86,13 @@ def objection(grant: Grant, message: ToBroker) -> str | None:
     Ids of tasks are not looked up here: see confinement.py.
     """
     kind = type(message)
+    has = f"the key {grant.name} has the role {', '.join(sorted(grant.roles))}"
     if not may(grant.roles, kind):
         right = RIGHTS.get(kind)
         takes = " or ".join(sorted(right.roles)) if right else "no role that there is"
-        has = ", ".join(sorted(grant.roles))
-        return f"the key {grant.name} has the role {has}, and {kind.__name__} takes {takes}"
+        return f"{has}, and {kind.__name__} takes {takes}"
+    if Role.ADMIN not in grant.roles and (how := makes_it_an_admins(message)):
+        return f"{has}, and {kind.__name__} {how}, takes {Role.ADMIN}"
     if kind is PeerHello and cast("PeerHello", message).name != grant.name:
         called = cast("PeerHello", message).name
         return f"the key {grant.name} is that broker's, and of none that is called {called!r:.80}"

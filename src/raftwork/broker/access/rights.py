@@ -26,6 +26,7 @@ from raftwork.features.flow_again import RetryFlow
 from raftwork.features.flow_callbacks import AddCallback
 from raftwork.features.flow_graph import queues_of_graph
 from raftwork.features.flows import SubmitFlow
+from raftwork.features.free_key import FreeKey
 from raftwork.features.inspect_tasks import ListTasks, ShowTask
 from raftwork.features.lanes import ResumeKey
 from raftwork.features.limits import AskLimits, DeleteLimit, PauseLimit, ResumeLimit, SetLimit
@@ -102,6 +103,8 @@ class Right(NamedTuple):
 
     roles: frozenset[Role]
     reach: Callable[[ToBroker], Reach]
+    #: Says, as errors have it, what about this one makes it an admin's alone; empty: nothing does.
+    admins: Callable[[ToBroker], str] | None = None
 
 
 def _session(_message: ToBroker) -> Reach:
@@ -140,6 +143,14 @@ def _cancel(asked: CancelTasks) -> Reach:
     return Reach(queues=[asked.name]) if asked.scope is Scope.QUEUE else Reach(cluster=True)
 
 
+def _cancels_unnamed(message: ToBroker) -> str:
+    """A client ends the tasks that it names. Whole queues are purged by admins alone, too."""
+    scope = cast("CancelTasks", message).scope
+    if scope in {Scope.IDS, Scope.FLOW}:
+        return ""
+    return f"by {scope.name.lower()}, rather than by ids or flow"
+
+
 def _purge_dead(asked: PurgeDead) -> Reach:
     return Reach(ids=asked.ids) if asked.ids else Reach(queues=[asked.queue or ""])
 
@@ -167,7 +178,10 @@ def _queues_said(fields: bytes) -> list[str]:
     return [decode_spec(spec).queue] if spec else []
 
 
-_QUEUES: Final = (SetQueue, PurgeQueue, PauseQueue, ResumeQueue, DeleteQueue, ResumeKey)
+_QUEUES: Final = (
+    *(SetQueue, PurgeQueue, PauseQueue, ResumeQueue, DeleteQueue),
+    *(ResumeKey, FreeKey),
+)
 _SCHEDULES: Final = (PauseSchedule, TriggerSchedule, BackfillSchedule, DeleteSchedule)
 
 RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
@@ -185,7 +199,7 @@ RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
     AskClusterSettings: Right(_INSPECT, _cluster),
     Enqueue: Right(_ENQUEUE, _by(Enqueue, _enqueue)),
     EnqueueUnique: Right(_ENQUEUE, _by(EnqueueUnique, _enqueue)),
-    CancelTasks: Right(_ENQUEUE, _by(CancelTasks, _cancel)),
+    CancelTasks: Right(_ENQUEUE, _by(CancelTasks, _cancel), _cancels_unnamed),
     Reschedule: Right(_ENQUEUE, _id),
     # A flow is an enqueue of many, and who may make one may go on with it: retry it, add what runs
     # at its end, tell it what it waits for. One flow is seen by whoever knows its id, as one task.
@@ -226,12 +240,18 @@ def queues_of(message: ToBroker) -> Sequence[str]:
 
 
 def may(roles: frozenset[Role], message: type[ToBroker]) -> bool:
-    """Whether one of these roles allows it. The default is no."""
+    """Whether one of these roles allows it, or some of it. The default is no."""
     right = RIGHTS.get(message)
     return right is not None and not right.roles.isdisjoint(roles)
 
 
-def admins_alone(message: type[ToBroker]) -> bool:
+def makes_it_an_admins(message: ToBroker) -> str:
+    """What about this very message, as errors have it; empty if others may send such messages."""
+    right = RIGHTS.get(type(message))
+    return right.admins(message) if right is not None and right.admins is not None else ""
+
+
+def admins_alone(message: ToBroker) -> bool:
     """Whether nobody else may send it."""
-    right = RIGHTS.get(message)
-    return right is not None and right.roles == _ADMIN
+    right = RIGHTS.get(type(message))
+    return right is not None and (right.roles == _ADMIN or bool(makes_it_an_admins(message)))

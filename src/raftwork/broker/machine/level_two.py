@@ -24,7 +24,7 @@ TABLES: Final = {
     "key_order": "queue, key",
     "key_waiting": "queue, key, place",
     "gate": "name, key",
-    "unique_key": "name, key",
+    "unique_key": "queue, name, key",
     "quota": "name",
     "tag": "key, value, first",
     "checkpoint": "seq",
@@ -125,14 +125,15 @@ CREATE TABLE gate (                 -- of a limit, and a key if it counts apart;
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX gate_timer ON gate (timer) WHERE timer > 0;
 CREATE TABLE unique_key (           -- while it is taken (features/unique_keys.py)
-    name TEXT NOT NULL,             -- of the tasks that it is for
+    queue TEXT NOT NULL,            -- of the tasks that it is for
+    name TEXT NOT NULL,             -- of those tasks
     key TEXT NOT NULL,
     owner INTEGER NOT NULL,         -- the task that has it
     id TEXT NOT NULL,               -- that task's, which may be forgotten before its period ends
     next INTEGER NOT NULL,          -- the task that has it next; 0 is none
     until INTEGER NOT NULL,         -- machine time; 0 is no period
     held INTEGER NOT NULL,          -- 0: its period alone keeps it
-    PRIMARY KEY (name, key)
+    PRIMARY KEY (queue, name, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX unique_owner ON unique_key (owner);
 CREATE INDEX unique_next ON unique_key (next) WHERE next > 0;

@@ -27,7 +27,7 @@ from raftwork.features.event_journal import Journal
 from raftwork.features.lifecycle import Hooks, entering
 from raftwork.features.number_ranges import spans
 from raftwork.features.schedule_rows import Schedules
-from raftwork.features.task_row import DELAYED, FINISHED, GATED, TOMBSTONE
+from raftwork.features.task_row import BEGUN, DELAYED, FINISHED, GATED, TIMED, TOMBSTONE, UNIQUE
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
 
@@ -69,6 +69,9 @@ _DEAD = "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM 
 _DEAD_IN = "SELECT queue, count(*) FROM dead GROUP BY queue"
 
 
+#: For such tasks it is kept whether their code has begun.
+_TOLD_BEGUN = TIMED | UNIQUE
+_BEGUN = "UPDATE task SET flags = flags | ? WHERE seq = ?"
 _DROP_RUNNING = "DELETE FROM running WHERE token = ?"
 _DROP_RUNNING_SPAN = "DELETE FROM running WHERE token BETWEEN ? AND ?"
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
@@ -287,6 +290,8 @@ class Ledger:
         """A task that is not an ordinary one will wait again."""
         for attempt_ended in self.hooks(flags).attempt_ended:
             attempt_ended(self, seq, began)
+        if began and flags & _TOLD_BEGUN and not flags & BEGUN:
+            self.db.execute(_BEGUN, (BEGUN, seq))
 
     def buried(self, tasks: Iterable[tuple[int, int]]) -> None:
         """The results of these, numbers and flags, are dropped, and what is kept beside them."""

@@ -186,7 +186,7 @@ class RequestProcessor:
         for at in service.lists:
             cost += ITEM_BYTES * len(cast("list[object]", request[at]))
         who = ""
-        if grant is not None and type(service.rule) in _ACTS and admins_alone(kind):
+        if grant is not None and type(service.rule) in _ACTS and admins_alone(request):
             who = grant.name
         try:
             wrong = service.objection(request)

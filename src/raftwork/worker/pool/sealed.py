@@ -39,9 +39,15 @@ from raftwork.worker.task_notes import Asked, Said
 class _Held(NamedTuple):
     """A task that the pool has."""
 
-    id: str
+    #: As it came. A pool that hands it back has it opened, and who takes it next opens it again.
+    sealed: PushedTask
     #: Of its arguments: what it comes to has them, too. None if these came unsealed.
     marks: Sequence[bytes] | None = ()
+
+    @property
+    def id(self) -> str:
+        """The task's."""
+        return self.sealed.id
 
 
 class _Notes(NamedTuple):
@@ -119,7 +125,7 @@ class SealedPool:
         """See Pool. What cannot be opened fails as its code would."""
         opened = []
         for task in tasks:
-            self._held[task.token] = _Held(task.id)
+            self._held[task.token] = _Held(task)
             try:
                 opened.append(self._open(task))
             except (BadMessage, CannotDecrypt) as error:
@@ -134,7 +140,7 @@ class SealedPool:
         marks = self._codec.marks(sealed)
         if shard is not None:
             payload = as_shard(payload, *shard)
-        self._held[task.token] = _Held(task.id, marks)
+        self._held[task.token] = _Held(task, marks)
         about = task.about
         if about is not None and about.checkpoint is not None:
             left = self._codec.open(about.checkpoint, Bound(CHECKPOINT, task.id))
@@ -210,9 +216,7 @@ class SealedPool:
         return self._handed_back(self._within.cancel(tokens))
 
     def _handed_back(self, tasks: list[PushedTask]) -> list[PushedTask]:
-        for task in tasks:
-            self._held.pop(task.token, None)
-        return tasks
+        return [self._held.pop(task.token).sealed for task in tasks]
 
     def drain(self) -> None:
         """See Pool."""

@@ -167,6 +167,24 @@ def test_and_it_is_for_those(message: ToBroker) -> None:
     assert objection(MAIL, message) is None
 
 
+@pytest.mark.parametrize("scope", Scope)
+def test_a_client_cancels_what_it_names_and_only_an_admin_all_that_there_is(scope: Scope) -> None:
+    """As it purges no queue: else any program's key ends the work of all others."""
+    name = "" if scope in {Scope.IDS, Scope.ALL} else "x"
+    asked = CancelTasks(1, scope, ["a"] * (scope is Scope.IDS), name, "", 0)
+    for grant in (
+        Grant("shop", frozenset({Role.CLIENT})),
+        Grant("shop", frozenset({Role.CLIENT, Role.WORKER, Role.READER}), ("x",)),
+    ):
+        why = objection(grant, asked)
+        if scope in {Scope.IDS, Scope.FLOW}:
+            assert why is None
+        else:
+            assert why is not None
+            assert f"by {scope.name.lower()}, rather than by ids or flow, takes admin" in why
+    assert objection(ADMIN, asked) is None
+
+
 def test_what_cannot_be_read_is_refused_as_that() -> None:
     for message in (SubmitFlow(7, 0, "f", 1, False, b"\xc1"), CreateSchedule(7, "s", b"\xc1")):
         refused = refusal(MAIL, message)

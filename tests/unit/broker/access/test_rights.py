@@ -23,6 +23,7 @@ INSPECTS = {"ListDead", "ShowDead", "AskQueue", "AskClusterSettings", "ListTasks
 INSPECTS |= {"ListSchedules", "AskLimits", "ReadEvents", "ListRunning", "ListEnded"}
 INSPECTS |= {"AskPlacement", "AskMarks"}
 RULES = {"SetQueue", "PurgeQueue", "PauseQueue", "ResumeQueue", "DeleteQueue", "ResumeKey"}
+RULES |= {"FreeKey"}
 RULES |= {
     "RetryDead",
     "PurgeDead",

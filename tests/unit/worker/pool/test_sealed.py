@@ -1,5 +1,6 @@
 """A pool around another one: its tasks come sealed, and what they come to leaves sealed."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -24,7 +25,7 @@ from raftwork.messages import (
 from raftwork.messages.failures import Grown
 from raftwork.messages.flow_values import Reference, as_shard, packed_input, packed_reference
 from raftwork.sealed_failures import open_failure, seal_failure
-from raftwork.sealing import ARGUMENTS, CHECKPOINT, RESULT, Bound, marks_of
+from raftwork.sealing import ARGUMENTS, CHECKPOINT, REPLACING, RESULT, Bound, marks_of
 from raftwork.wire import pack, unpack
 from raftwork.worker.context import current
 from raftwork.worker.pool.sealed import SealedPool
@@ -115,6 +116,43 @@ def test_what_cannot_be_opened_fails_and_the_others_run(pool: SealedPool) -> Non
     told = open_failure(CODEC, decode_failure(ends[1].outcome.data), "other")
     assert told.type == "CannotDecrypt"
     assert "another task's" in told.message
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "cancelled"])
+def test_what_is_handed_back_unstarted_can_be_given_to_a_pool_again(
+    pool: SealedPool, how: str
+) -> None:
+    """A worker parks what it takes back, and starts it later."""
+    about = About("", checkpoint=CODEC.seal(pack("left"), Bound(CHECKPOINT, "id-3")))
+    waiting = pushed(3, "left", about=about)
+    gate = threading.Event()
+    TASKS["wait"] = lambda: gate.wait(20)
+    try:
+        pool.start([pushed(1, "wait"), pushed(2, "wait"), waiting])
+        deadline = time.monotonic() + 20
+        while len(pool.running()) < 2:
+            assert time.monotonic() < deadline
+            pool.collect()
+            time.sleep(0.001)
+        back = pool.withdraw() if how == "withdrawn" else pool.cancel({3})
+        assert back == [waiting]
+    finally:
+        gate.set()
+    outcome = ended(pool, *back)[3].outcome
+    assert unpack(CODEC.open(outcome.data, Bound(RESULT, "id-3"))) == "left"
+
+
+def test_arguments_that_replaced_others_are_opened_under_the_id_that_is_kept(
+    pool: SealedPool,
+) -> None:
+    newer = CODEC.seal(pack([[1, 2], {}]), Bound(REPLACING, "id-9", "add", "q"))
+    outcome = ended(pool, pushed(1, "add", 0, 0)._replace(payload=newer))[1].outcome
+    assert unpack(CODEC.open(outcome.data, Bound(RESULT, "id-1"))) == 3
+    for name, queue in (("shard", "q"), ("add", "other")):
+        spec = encode_spec(Spec(name, queue))
+        moved = pushed(2, "add", 0, 0)._replace(payload=newer, spec=spec)
+        told = open_failure(CODEC, decode_failure(ended(pool, moved)[2].outcome.data), "id-2")
+        assert told.type == "CannotDecrypt"
 
 
 def test_checkpoints_come_and_go_sealed(pool: SealedPool) -> None:
