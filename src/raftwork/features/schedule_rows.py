@@ -67,6 +67,10 @@ class Row(NamedTuple):
         """What holds of it."""
         return plan_of(self.declared, self.override)
 
+    def exhausted(self, plan: Plan) -> bool:
+        """Whether it has made as many tasks as `plan`, which holds of it, allows."""
+        return 0 < plan.limit <= self.fired
+
     @property
     def size(self) -> int:
         """Bytes of what is said of it."""

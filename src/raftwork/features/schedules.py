@@ -149,12 +149,23 @@ def _check_trigger(view: View, asked: TriggerSchedule) -> Trigger:
     return Trigger(asked.id, asked.task, asked.overlap)
 
 
+def _ticks(row: Row, after: int) -> Iterator[int]:
+    """The ticks of a schedule later than `after`, in order.
+
+    Raises ProtocolError where they cannot be computed, as this machine does not know its zone.
+    """
+    try:
+        yield from row.plan.rule(row.anchor).after(after)
+    except (ValueError, ArithmeticError) as error:
+        raise ProtocolError(f"schedule {row.id!r} cannot be computed: {error}") from None
+
+
 class _Backfill:
     """A backfill on its way through the log: counted first, then made, part by part."""
 
     def __init__(self, asked: BackfillSchedule, row: Row) -> None:
         self._asked = asked
-        self._rule, self._count = row.plan.rule(row.anchor), 0
+        self._row, self._count = row, 0
         self._counted, self._ticks = self._inside(), self._inside()
         self._counting = True
         self._at_once = max(1, min(_PART, _PART_BYTES // (row.size + 1)))
@@ -163,7 +174,7 @@ class _Backfill:
 
     def _inside(self) -> Iterator[int]:
         end = self._asked.end
-        return takewhile(lambda tick: tick <= end, self._rule.after(self._asked.start - 1))
+        return takewhile(lambda tick: tick <= end, _ticks(self._row, self._asked.start - 1))
 
     def command(self, _view: View) -> Backfill:
         if self._counting:
@@ -252,8 +263,8 @@ def _facts(row: Row) -> ScheduleFacts:
         following = 0
     elif following and following <= row.decided:  # not computed yet
         try:
-            following = plan.rule(row.anchor).next(row.decided)
-        except ValueError:  # its zone is not known here
+            following = next(_ticks(row, row.decided), 0)
+        except ProtocolError:
             following = 0
     return ScheduleFacts(
         *(row.id, row.source, row.declared, row.override, row.version, following, row.last),
@@ -279,14 +290,10 @@ def _show(view: View, asked: ShowSchedule) -> SchedulesTold:
 def _next_ticks(view: View, asked: NextTicks) -> Generator[int, None, TicksTold]:
     _check_level(view)
     row = view.state.schedules.get(asked.id)
-    ticks = row.plan.rule(row.anchor).after(max(row.decided, view.time))
     told: list[int] = []
-    try:
-        for tick in islice(ticks, asked.many):
-            told.append(tick)
-            yield 10
-    except ValueError as error:
-        raise ProtocolError(str(error)) from None
+    for tick in islice(_ticks(row, max(row.decided, view.time)), asked.many):
+        told.append(tick)
+        yield 10
     return TicksTold(asked.request, told)
 
 

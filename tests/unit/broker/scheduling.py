@@ -28,6 +28,13 @@ from tests.unit.broker.queues import Queues
 CLIENT = b"client"
 #: 2027-01-01T00:00:00Z
 NEW_YEAR = 1_798_761_600_000
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+
+
+def at(minute: int, second: int = 0, schedule: str = "nightly") -> str:
+    """The id of the task of a tick in the year's first hour."""
+    return f"{schedule}@2027-01-01T00:{minute:02}:{second:02}Z"
 
 
 def fields(task: str = "job", queue: str = "default", **said: object) -> Fields:
