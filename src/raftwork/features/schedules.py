@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from raftwork.errors import ProtocolError
 from raftwork.features import schedule_changes as changes
 from raftwork.features.effects import Done, Rejected, Reply
+from raftwork.features.schedule_order import settled
 from raftwork.features.schedule_plan import (
     SCHEDULE_ID_MAX,
     Fields,
@@ -59,7 +60,7 @@ from raftwork.features.schedule_records import (
     Update,
     UpdateSchedule,
 )
-from raftwork.features.schedule_rows import Row, ended
+from raftwork.features.schedule_rows import Row
 from raftwork.features.schedule_ticks import Fire, fire
 from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import TICKED
@@ -185,14 +186,20 @@ class _Backfill:
             self._part = list(islice(self._ticks, self._at_once))
         return Backfill(self._asked.id, list(self._part), self._asked.overlap)
 
-    def applied(self, _view: View, reply: Reply) -> Reply | None:
+    def applied(self, view: View, reply: Reply) -> Reply | None:
         if not isinstance(reply, Done):
             return reply
         if self._count > BACKFILL_MAX:
             return Rejected(Code.PROTOCOL, _too_many(f"more than {BACKFILL_MAX}"))
         self._made += reply.affected
         self._count -= len(self._part)
-        return None if self._counting or self._count > 0 else Done(self._made)
+        if self._counting or (self._count > 0 and self._may_go_on(view)):
+            return None
+        return Done(self._made)
+
+    def _may_go_on(self, view: View) -> bool:
+        row = view.state.schedules.find(self._asked.id)
+        return row is None or not row.exhausted(row.plan)  # of one that is gone the command tells
 
 
 def _too_many(ticks: str) -> str:
@@ -205,6 +212,7 @@ def _check_backfill(view: View, asked: BackfillSchedule) -> _Backfill:
         raise ProtocolError("a backfill ends before it begins")
     row = view.state.schedules.get(asked.id)
     plan = row.plan
+    row.check_limit(plan)
     if plan.every and (asked.end - asked.start) // plan.every >= BACKFILL_MAX:
         raise ProtocolError(_too_many(str((asked.end - asked.start) // plan.every + 1)))
     return _Backfill(asked, row)
@@ -259,7 +267,7 @@ def _pruned(_view: View, asked: PruneSchedules, done: Done) -> SchedulesDeclared
 def _facts(row: Row) -> ScheduleFacts:
     plan = row.plan
     following = row.next
-    if plan.limit and row.fired >= plan.limit:
+    if row.exhausted(plan):
         following = 0
     elif following and following <= row.decided:  # not computed yet
         try:
@@ -345,5 +353,5 @@ def feature() -> Feature:
         budget=Budget(requests=200, bytes=64 * 1024 * 1024),
         worker_requests=[DeclareSchedules],
         chore=SchedulePlanner,
-        lifecycles=[Lifecycle(TICKED, ended=ended)],
+        lifecycles=[Lifecycle(TICKED, settled=settled)],
     )
