@@ -1,5 +1,7 @@
 """So many tasks of a schedule, by itself and by hand, and no more."""
 
+from typing import Any
+
 import pytest
 
 from raftwork.errors import ProtocolError
@@ -18,7 +20,7 @@ from tests.unit.broker.scheduling import HOUR, MINUTE, NEW_YEAR, Scheduling, at,
 REACHED = "schedule 'nightly' has made 2 tasks, by itself and by hand, and its limit is 2: raise"
 
 
-def limited(limit: int = 2, **said: object) -> Scheduling:
+def limited(limit: int = 2, **said: Any) -> Scheduling:
     world = Scheduling()
     said = {"every": MINUTE, "overlap": Overlap.ALLOW, "catchup": CatchUp.ALL, **said}
     world.create(limit=limit, **said)
