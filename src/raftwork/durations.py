@@ -1,7 +1,7 @@
 """Durations as users write them, seconds or a timedelta, and as they read them."""
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 Duration = float | timedelta
 #: A century, in seconds: what is longer is a mistake.
@@ -47,3 +47,17 @@ def in_words(duration: Duration) -> str:
         if count and not (unit == "s" and seconds >= 86_400):
             said.append(f"{count} {unit}")
     return " ".join(said)
+
+
+def ms_in_words(ms: int) -> str:
+    """As `in_words`, of ms."""
+    return in_words(ms / 1_000)
+
+
+def instant_in_words(ms: int) -> str:
+    """An instant, in ms since 1970, as ISO 8601 in UTC: `2027-01-31T01:30:00Z`."""
+    try:
+        at = datetime.fromtimestamp(ms // 1_000, UTC)
+    except (ValueError, OverflowError, OSError):  # the calendar ends with the year 9999
+        return f"the year {1970 + ms // 31_556_952_000}"
+    return f"{at:%Y-%m-%dT%H:%M:%S}Z"

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from raftwork.durations import Duration, in_words
+from raftwork.durations import Duration, in_words, instant_in_words, ms_in_words
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,21 @@ from raftwork.durations import Duration, in_words
 )
 def test_a_duration_is_told_in_the_units_people_use(seconds: Duration, words: str) -> None:
     assert in_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1_798_761_600_999, "2027-01-01T00:00:00Z"),
+        (10**13, "2286-11-20T17:46:40Z"),
+        (10**18, "the year 31690708"),
+        (2**63, "the year 292278994"),
+    ],
+)
+def test_an_instant_is_told_as_a_calendar_has_it(ms: int, words: str) -> None:
+    assert instant_in_words(ms) == words
+
+
+def test_ms_are_told_as_people_use_them() -> None:
+    assert ms_in_words(90_000) == "1 min 30 s"

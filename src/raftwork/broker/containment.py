@@ -16,6 +16,8 @@ and end that one, too. There are these boundaries and no others:
 
 - an incoming frame (`Node.receive`, `Node.receive_peer`): the session is closed with all that
   belongs to it, and what comes from there is not read for a while;
+- a client's request on its way (`RequestProcessor`): to say what to propose for it, to read for it;
+  it is refused, with the error in the text;
 - an outgoing frame (`OutgoingFrames`), and a hello to one peer (`Handshake`): the frame is lost, as
   any frame may be; an answer that cannot be said becomes a refusal;
 - dialling one peer (`Handshake`), and telling people what happened (`Node.tell`);

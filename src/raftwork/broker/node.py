@@ -471,6 +471,7 @@ class Node:
             events=self._events.ring,
             counters=self._counters,
             name=self._setup.name,
+            containment=self._containment,
         )
 
     def deactivated(self) -> None:

@@ -4,6 +4,7 @@ import click
 
 from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import out
+from raftwork.cli.values import Seconds
 from raftwork.client.cancelling import GRACE_S
 
 
@@ -25,7 +26,7 @@ def _tag(ctx: click.Context, option: click.Parameter, value: str | None) -> tupl
 @click.option("--all", "everything", is_flag=True, help="All tasks of the cluster.")
 @click.option(
     "--grace",
-    type=float,
+    type=Seconds(none=True),
     default=GRACE_S,
     show_default=True,
     metavar="S",

@@ -14,6 +14,7 @@ from raftwork.cli.cluster import Cluster, waits
 from raftwork.cli.output import err, out
 from raftwork.cli.signals import Told, end_by_exception
 from raftwork.cli.values import (
+    Seconds,
     instant,
     json_object,
     parse_argument,
@@ -115,14 +116,21 @@ def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) 
     " is who enqueues, where brokers have keys (default: $RAFTWORK_KEY).",
 )
 @click.option("--ordered", is_flag=True, help="Run after those of its key that came before it.")
-@click.option("--delay", type=float, metavar="S", help="Seconds before which it does not begin.")
+@click.option(
+    "--delay", type=Seconds(none=True), metavar="S", help="Seconds before which it does not begin."
+)
 @click.option(
     "--at", metavar="ISO", callback=instant, help="A time before which it does not begin."
 )
 @click.option(
-    "--expires", type=float, metavar="S", help="Seconds after which it does not begin any more."
+    "--expires",
+    type=Seconds(none=True),
+    metavar="S",
+    help="Seconds after which it does not begin any more.",
 )
-@click.option("--deadline", type=float, metavar="S", help="Seconds after which it has failed.")
+@click.option(
+    "--deadline", type=Seconds(none=True), metavar="S", help="Seconds after which it has failed."
+)
 @click.option("--tenant", metavar="T", help="On whose behalf it runs, for queues set to be fair.")
 @click.option(
     "--unique", metavar="KEY", help="If an unfinished task of this NAME and KEY is there, it is it."

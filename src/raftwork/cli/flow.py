@@ -9,6 +9,7 @@ import click
 from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import count, out, out_table
 from raftwork.cli.tables import Column, Overflow
+from raftwork.cli.values import Seconds
 from raftwork.client.cancelling import GRACE_S
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def show(cluster: Cluster, flow_id: str) -> Shown:
 @click.argument("flow_id", metavar="ID")
 @click.option(
     "--grace",
-    type=float,
+    type=Seconds(none=True),
     default=GRACE_S,
     show_default=True,
     metavar="S",

@@ -8,6 +8,7 @@ import click
 from raftwork.cli.cluster import Cluster, Shown, asks, shows
 from raftwork.cli.output import err, out, out_table
 from raftwork.cli.tables import Column, Overflow
+from raftwork.cli.values import instant
 from raftwork.client.documents import limit_document
 from raftwork.client.limits import Limit
 from raftwork.escapes import visible
@@ -39,20 +40,6 @@ def _setting(ctx: click.Context, option: click.Parameter, value: str | None) -> 
     if wrong := objection(name, given):
         raise click.BadParameter(wrong, ctx, option)
     return given
-
-
-def _instant(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        text = f"{value!r} is no time, such as 2027-01-01T09:00:00+01:00"
-        raise click.BadParameter(text, ctx, option) from None
-    if at.utcoffset() is None:
-        text = f"{value!r} has no time zone: add Z, or an offset such as +01:00"
-        raise click.BadParameter(text, ctx, option)
-    return at
 
 
 @click.group("limit")
@@ -151,7 +138,7 @@ def show_command(cluster: Cluster, name: str) -> Shown:
 
 @command.command("pause")
 @click.argument("name")
-@click.option("--until", metavar="ISO", callback=_instant, help="Go on at this time by itself.")
+@click.option("--until", metavar="ISO", callback=instant, help="Go on at this time by itself.")
 @asks
 def pause_command(cluster: Cluster, /, name: str, until: datetime | None) -> None:
     """Hand out none of a limit's tasks, until `raftwork limit resume` or a time.

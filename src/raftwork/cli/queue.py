@@ -13,6 +13,7 @@ from raftwork.cli.output import err, out, out_table
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import (
     brokers_option,
+    instant,
     json_option,
     parse_size,
     patience_option,
@@ -78,17 +79,6 @@ def _numbers(
             raise click.BadParameter(text, ctx, option)
         numbers[name] = int(number)
     return numbers
-
-
-def _instant(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
-    """An aware datetime; one without a time zone is of this machine's."""
-    if value is None:
-        return None
-    try:
-        return datetime.fromisoformat(value).astimezone()
-    except (ValueError, OverflowError):
-        text = f"{value!r} is no ISO 8601 time, such as 2027-01-01T06:00:00+01:00"
-        raise click.BadParameter(text, ctx, option) from None
 
 
 def _flag(name: str) -> str:
@@ -168,7 +158,7 @@ def set_command(cluster: Cluster, /, name: str, reset: bool, **given: object) ->
 
 @command.command("pause")
 @click.argument("name")
-@click.option("--until", metavar="ISO", callback=_instant, help="Go on at this time by itself.")
+@click.option("--until", metavar="ISO", callback=instant, help="Go on at this time by itself.")
 @asks
 def pause_command(cluster: Cluster, /, name: str, until: datetime | None) -> None:
     """Hand out none of a queue's tasks.

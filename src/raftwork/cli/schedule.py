@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raftwork.cli.cluster import Cluster, Shown, asks, shows
+from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import err, out, out_table
 from raftwork.cli.tables import Column, Overflow
-from raftwork.cli.values import instant, json_object, parse_argument
+from raftwork.cli.values import Seconds, instant, json_object, parse_argument
 from raftwork.client.documents import said_at, schedule_document
 from raftwork.durations import in_words
 from raftwork.errors import LoadError
@@ -44,7 +44,7 @@ def _fields(command: _Command) -> _Command:
     for option in reversed(
         (
             click.option("--cron", metavar="EXPR", help="Such as '30 2 * * *', or @daily."),
-            click.option("--every", type=float, metavar="S", help="Seconds between two ticks."),
+            click.option("--every", type=Seconds(), metavar="S", help="Seconds between two ticks."),
             click.option("--tz", metavar="ZONE", help="Of --cron, such as Europe/Berlin."),
             click.option(
                 "--overlap",
@@ -57,9 +57,14 @@ def _fields(command: _Command) -> _Command:
                 help="Which ticks of an outage are run after it (default: one, the latest).",
             ),
             click.option(
-                "--window", type=float, metavar="S", help="How old they may be (default: 86400)."
+                "--window",
+                type=Seconds(none=True),
+                metavar="S",
+                help="How old they may be (default: 86400).",
             ),
-            click.option("--jitter", type=float, metavar="S", help="Each up to so much later."),
+            click.option(
+                "--jitter", type=Seconds(none=True), metavar="S", help="Each up to so much later."
+            ),
             click.option("--start", metavar="ISO", callback=instant, help="None earlier."),
             click.option("--end", metavar="ISO", callback=instant, help="None later."),
             click.option(
@@ -85,7 +90,7 @@ def _kwargs(
     return None if value is None else json_object(ctx, option, value)
 
 
-def _said(given: dict[str, Any]) -> dict[str, Any]:
+def _given(given: dict[str, Any]) -> dict[str, Any]:
     """The fields that were given."""
     said = {name: value for name, value in given.items() if value not in (None, ())}
     if "args" in said:
@@ -178,7 +183,7 @@ def create_command(
       raftwork schedule create poll feeds.poll --every 60 --arg '"news"'
     """
     task = cluster.app.named(name, queue=queue)
-    return _shown(cluster.app.schedules.create(schedule_id, task, **_said(given)))
+    return _shown(cluster.app.schedules.create(schedule_id, task, **_given(given)))
 
 
 @command.command("update")
@@ -197,7 +202,7 @@ def update_command(
     Example:
       raftwork schedule update nightly --cron '0 4 * * *'
     """
-    return _shown(cluster.app.schedules.update(schedule_id, etag=etag, **_said(given)))
+    return _shown(cluster.app.schedules.update(schedule_id, etag=etag, **_given(given)))
 
 
 @command.command("reset")
@@ -250,8 +255,8 @@ def apply_command(cluster: Cluster, target: str, prune: bool) -> Shown:
 
 @command.command("pause")
 @click.argument("schedule_id", metavar="ID")
-@asks
-def pause_command(cluster: Cluster, schedule_id: str) -> None:
+@shows
+def pause_command(cluster: Cluster, schedule_id: str) -> Shown:
     """Count its ticks, and make no tasks. What runs goes on.
 
     \b
@@ -259,14 +264,14 @@ def pause_command(cluster: Cluster, schedule_id: str) -> None:
       raftwork schedule pause nightly
     """
     cluster.app.schedules.pause(schedule_id)
-    out(f"{schedule_id} is paused")
+    return _said(cluster, schedule_id, "is paused")
 
 
 @command.command("resume")
 @click.argument("schedule_id", metavar="ID")
 @click.option("--catchup", is_flag=True, help="Make up for the ticks of the pause, as `catchup`.")
-@asks
-def resume_command(cluster: Cluster, schedule_id: str, catchup: bool) -> None:
+@shows
+def resume_command(cluster: Cluster, schedule_id: str, catchup: bool) -> Shown:
     """Have its ticks make tasks again.
 
     \b
@@ -274,7 +279,7 @@ def resume_command(cluster: Cluster, schedule_id: str, catchup: bool) -> None:
       raftwork schedule resume nightly
     """
     cluster.app.schedules.resume(schedule_id, catchup=catchup)
-    out(f"{schedule_id} goes on")
+    return _said(cluster, schedule_id, "goes on")
 
 
 @command.command("trigger")
@@ -324,8 +329,8 @@ def backfill_command(
 
 @command.command("delete")
 @click.argument("schedule_id", metavar="ID")
-@asks
-def delete_command(cluster: Cluster, schedule_id: str) -> None:
+@shows
+def delete_command(cluster: Cluster, schedule_id: str) -> Shown:
     """Forget a schedule. The tasks that it made stay.
 
     A worker that starts makes it anew if its code declares it: pause it instead, or take it out of
@@ -336,7 +341,13 @@ def delete_command(cluster: Cluster, schedule_id: str) -> None:
       raftwork schedule delete nightly
     """
     cluster.app.schedules.delete(schedule_id)
-    out(f"{schedule_id} is deleted")
+    return Shown({"deleted": schedule_id}, partial(out, f"{schedule_id} is deleted"))
+
+
+def _said(cluster: Cluster, schedule_id: str, text: str) -> Shown:
+    """What became of it: a word, or all of it as JSON."""
+    document = schedule_document(cluster.app.schedules.get(schedule_id))
+    return Shown(document, partial(out, f"{schedule_id} {text}"))
 
 
 def _shown(schedule: Schedule) -> Shown:

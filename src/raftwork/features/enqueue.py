@@ -13,6 +13,7 @@ from itertools import groupby, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from raftwork.durations import ms_in_words
 from raftwork.errors import (
     BadMessage,
     NewerMessage,
@@ -301,8 +302,9 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     window = ledger.settings.enqueue_window
     if age > window:
         raise ProtocolError(
-            f"first tried {age} ms ago; after {window} ms an id may be forgotten, "
-            "so it is too late to try again"
+            f"first tried {ms_in_words(age)} ago; after {ms_in_words(window)} an id may be"
+            " forgotten, so it is too late to try again: look whether it is there before you"
+            " enqueue it anew"
         )
     if ledger.level < LEVEL_OPTIONS and (columns.extras or spec_of_level_two(spec)):
         # A release of level 1 stops at such an entry, so no leader proposes it before level 2.

@@ -13,8 +13,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from raftwork.durations import ms_in_words
 from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, ProtocolError
-from raftwork.features.task_batch import AT_MAX_MS, NO_EXTRAS, check_extras, read_spec
+from raftwork.features.task_batch import AT_MAX_MS, AT_MOST, NO_EXTRAS, check_extras, read_spec
 from raftwork.messages import Extras, Spec, decode_spec
 from raftwork.wire import Codec, pack
 
@@ -236,7 +237,7 @@ def _check_more(at: int, node: Node, settings: "ClusterSettings") -> None:
     if node.broadcast:
         _check_broadcast(at, node, settings)
     if node.timeout > AT_MAX_MS:
-        raise ProtocolError(f"a timeout must be at most {AT_MAX_MS} ms, got {node.timeout}")
+        raise ProtocolError(f"a timeout must be {AT_MOST}, got {ms_in_words(node.timeout)}")
     if node.extras != NO_EXTRAS:
         check_extras(node.extras, settings)
     if node.extras.unique:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from zlib import crc32
 
+from raftwork.durations import ms_in_words
 from raftwork.errors import BadMessage, ProtocolError, QueueFull
 from raftwork.features import edges, flow_ends, flow_nodes
 from raftwork.features.broadcasts import count_members, expanded, has_broadcast, workers_for
@@ -199,8 +200,9 @@ def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
     age, window = ledger.time - command.created, ledger.settings.enqueue_window
     if age > window:
         raise ProtocolError(
-            f"first tried {age} ms ago; after {window} ms an id may be forgotten, so it is too late"
-            " to try again"
+            f"first tried {ms_in_words(age)} ago; after {ms_in_words(window)} an id may be"
+            " forgotten, so it is too late to try again: look whether it is there before you"
+            " enqueue it anew"
         )
     graph = expanded(graph, command.id, command.workers)
     # No attempt was made later than now, whatever a client says: sums of it stay within bounds.

@@ -54,6 +54,11 @@ def is_first(ledger: "Ledger", queue: int, key: str, place: int, seq: int) -> bo
     return True
 
 
+def give(ledger: "Ledger", queue: int, key: str, seq: int) -> None:
+    """It is the turn of this task, which may be another key's, or none's."""
+    ledger.db.execute(_OWN, (queue, key, seq))
+
+
 def leave(ledger: "Ledger", queue: int, key: str, place: int) -> None:
     """It stands there no more, if it did."""
     ledger.db.execute(_LEAVE, (queue, key, place))

@@ -95,10 +95,11 @@ def _settled(ledger: "Ledger", seq: int, state: State, effects: list[Effect]) ->
     if state in (State.FAILED, State.LOST) and decode_spec(packed).halts:
         key_order.halt(ledger, queue, key)
     else:
-        _next(ledger, queue, key, effects)
+        next_turn(ledger, queue, key, effects)
 
 
-def _next(ledger: "Ledger", queue: int, key: str, effects: list[Effect]) -> None:
+def next_turn(ledger: "Ledger", queue: int, key: str, effects: list[Effect]) -> None:
+    """It is the turn of the next task of a key, or nobody's."""
     if (following := key_order.pass_on(ledger, queue, key)) is not None:
         effects.append(let_in(ledger, queue, *following))
 
@@ -108,7 +109,7 @@ def _go_on(ledger: "Ledger", command: GoOn, effects: list[Effect]) -> Done:
     if queue is None or key_order.owner(ledger, queue.number, command.key) != key_order.HALTED:
         return Done(0)
     ledger.halted_keys -= 1
-    _next(ledger, queue.number, command.key, effects)
+    next_turn(ledger, queue.number, command.key, effects)
     return Done(1)
 
 

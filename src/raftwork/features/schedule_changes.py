@@ -84,9 +84,14 @@ def fate(command: Declare, declared: Declared, row: Row | None) -> str:
 
 
 def _changed(ledger: Ledger, old: Row, new: Row) -> Row:
-    """The schedule as it was changed: if it ticks at other instants, those from now on."""
+    """The schedule as it was changed: if it ticks at other instants, those from now on.
+
+    So does one that may make tasks again, as its limit is higher: it had no ticks meanwhile.
+    """
     new = new._replace(version=old.version + 1)
-    if same_times(old.plan, new.plan):
+    before, plan = old.plan, new.plan
+    goes_on = old.exhausted(before) and not new.exhausted(plan)
+    if same_times(before, plan) and not goes_on:
         return new
     time = ledger.time
     return new._replace(decided=time, next=time, held_decided=time, held_ticks=new.paused_ticks)
@@ -130,23 +135,28 @@ def set_paused(ledger: Ledger, command: SetPaused, effects: list[Effect]) -> Don
 
 
 def trigger(ledger: Ledger, command: Trigger, effects: list[Effect]) -> Done:
-    """Make a task now. Raises UnknownSchedule."""
+    """Make a task now. Raises UnknownSchedule, ProtocolError."""
     row = ledger.schedules.get(command.id)
     plan = row.plan
     overlap = plan.overlap if command.overlap is None else command.overlap
     asked = Asked(row.number, row.id, plan, command.task, ledger.time)
-    fate = make(ledger, asked, overlap, look(ledger, [asked]), effects)
+    before = look(ledger, [asked])
+    if command.task not in before.known:
+        row.check_limit(plan)
+    fate = make(ledger, asked, overlap, before, effects)
     ledger.schedules.put(counted(row, fate), row, effects)
     return Done(int(fate in (TickFate.FIRED, TickFate.KNOWN)))
 
 
 def backfill(ledger: Ledger, command: Backfill, effects: list[Effect]) -> Done:
-    """Make the tasks of these ticks that are not known. Raises UnknownSchedule."""
+    """Make the tasks of these ticks that are not known, up to its limit. Raises UnknownSchedule."""
     row = ledger.schedules.get(command.id)
     plan, now, made = row.plan, row, 0
     asked = [Asked(row.number, row.id, plan, tick_id(row.id, tick), tick) for tick in command.ticks]
     before = look(ledger, asked)
     for each in asked:
+        if now.exhausted(plan):
+            break
         fate = make(ledger, each, command.overlap, before, effects)
         now = counted(now, fate)
         made += fate is TickFate.FIRED

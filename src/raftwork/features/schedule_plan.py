@@ -7,9 +7,12 @@ field, before what the code says, until they take it back.
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from raftwork.durations import instant_in_words, ms_in_words
 from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, ProtocolError, Unsupported
 from raftwork.features.task_batch import (
     AT_MAX_MS,
+    AT_MOST,
+    NO_LATER,
     TAG_LENGTH_MAX,
     TAGS_MAX,
     read_extras,
@@ -149,11 +152,15 @@ def read_fields(data: bytes) -> Fields:
 def check_plan(plan: Plan, settings: "ClusterSettings") -> None:
     """Raise ProtocolError or PayloadTooLarge for what can never work."""
     _check_task(plan, settings)
-    for what in ("every", "start", "end", "jitter", "window"):
+    for what in ("every", "jitter", "window"):
         if (value := getattr(plan, what)) > AT_MAX_MS:
-            raise ProtocolError(f"{what} must be at most {AT_MAX_MS} ms, got {value}")
+            raise ProtocolError(f"{what} must be {AT_MOST}, got {ms_in_words(value)}")
+    for what in ("start", "end"):
+        if (value := getattr(plan, what)) > AT_MAX_MS:
+            raise ProtocolError(f"{what} must be {NO_LATER}, got {instant_in_words(value)}")
     if plan.end and plan.end < plan.start:
-        raise ProtocolError("end is before start, so it would never tick")
+        start, end = instant_in_words(plan.start), instant_in_words(plan.end)
+        raise ProtocolError(f"end is before start, so it would never tick: {end} and {start}")
     try:
         plan.rule(0).check()
     except ValueError as error:

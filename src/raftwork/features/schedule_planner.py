@@ -5,7 +5,8 @@
 2. Nothing of it is kept: a new leader computes all from the table, with its own tz database. What
    is due first comes first.
 3. After an outage many ticks may have passed. They are counted a part in each turn, and one command
-   says what becomes of all of them (`CatchUp`). A tick that is late by less than the grace, as
+   says what becomes of all of them (`CatchUp`). A tick has passed once it was due, its jitter
+   included: one that is to come is run at its time. A tick that is late by less than the grace, as
    after a failover, is none of an outage.
 4. While the disks have no room for new work none ticks: what is late by then is as after an outage.
 5. A schedule that cannot be computed here, as its zone is unknown on this machine, is left alone,
@@ -24,17 +25,23 @@ from raftwork.features.schedule_ticks import Fire, Tick
 from raftwork.features.task_batch import LEVEL_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from raftwork.broker.requests.view import View
     from raftwork.features.effects import Effect
     from raftwork.features.schedule_plan import Plan
+    from raftwork.features.schedule_rows import Row
     from raftwork.messages.registry import Command
 
 #: A tick that is late by no more is run, whatever `catchup` says: a failover takes less.
 GRACE_MS = 10_000
-#: Calendars asked in one turn: some 2 ms.
+#: Looks at schedules in one turn, some 0.1 ms each: the first one at a cron expression parses it.
 _LOOKS: Final = 20
+#: A look that reads so many bytes of arguments costs as much as one more, …
+_LOOK_BYTES: Final = 32 * 1024
+#: … and so does one that goes through so many ms of the calendar: some expressions match once in
+#: 28 years.
+_LOOK_MS: Final = 10 * 366 * 86_400_000
 #: A tick that may be no nearer than that waits for its look while others have their turns, ms.
 _SOON_MS: Final = 500
 #: Ticks of an outage counted in one turn: some 2 ms.
@@ -70,31 +77,38 @@ class _Next(NamedTuple):
 class _Passed:
     """A schedule of which ticks have passed in an outage, while they are counted."""
 
-    def __init__(self, number: int, next_: _Next, plan: Plan, ticks: Iterator[int]) -> None:
-        self.number, self.next, self.plan = number, next_, plan
-        self._ticks = ticks
-        self._latest = self._following = 0
+    def __init__(self, row: Row, next_: _Next) -> None:
+        self.number, self.id, self.plan = row.number, row.id, row.plan
+        self._next = next_
+        self._tick = next_.tick
+        self._following = self.plan.rule(row.anchor).after(next_.tick)
+        self._latest = self._latest_due = 0
         self._count = 0
 
     def count(self, steps: int, now: int) -> tuple[int, Tick | None]:
-        """Go on with at most so many of them; how many, and what becomes of them if that is all."""
+        """Go on with at most so many of them; how many, and what becomes of them if that is all.
+
+        Raises ValueError or ArithmeticError where they cannot be computed any more.
+        """
         oldest = now - self.plan.window
         until = oldest - 1 if self.plan.catchup is CatchUp.ALL else now
         for step in range(1, steps + 1):
-            tick = next(self._ticks, 0)
-            if tick == 0 or tick > until:
-                return step, self._verdict(tick, now, oldest)
-            self._latest, self._count = tick, self._count + 1
+            following = next(self._following, 0)
+            due = _due(self.id, self.plan, self._tick, following) if self._tick else 0
+            if not self._tick or due > until:
+                return step, self._verdict(self._tick, now, oldest)
+            self._latest, self._latest_due = self._tick, due
+            self._tick, self._count = following, self._count + 1
         return steps, None
 
     def _verdict(self, following: int, now: int, oldest: int) -> Tick:
-        head = self.number, self.next.version, self.next.decided
+        head = self.number, self._next.version, self._next.decided
         if self._count == 0:  # none is too old by now: it is run as if it were in time
-            return Tick(*head, self.next.tick, self.next.following)
-        late = now - self._latest
+            return Tick(*head, self._next.tick, self._next.following)
+        late = now - self._latest_due
         match self.plan.catchup:
             case CatchUp.ONE:
-                run = self._latest >= oldest or late <= GRACE_MS
+                run = self._latest_due >= oldest or late <= GRACE_MS
             case CatchUp.NONE:
                 run = late <= GRACE_MS
             case CatchUp.ALL:
@@ -147,8 +161,9 @@ class SchedulePlanner:
             self._held_until = time + _HELD_MS
             return ()
         if (look := self._next_look) is not None and look <= time:
-            for _ in range(min(_LOOKS, len(self._todo))):
-                self._look(heappop(self._todo)[1])
+            left = _LOOKS
+            while self._todo and left > 0:
+                left -= self._look(heappop(self._todo)[1])
             self._looks_at = time + _PAUSE_MS
         if not self._passed and time < self._fires_at:
             return ()
@@ -178,28 +193,33 @@ class SchedulePlanner:
         time = self._view.time
         return time if self._todo[0][0] <= time + _SOON_MS else max(time, self._looks_at)
 
-    def _look(self, number: int) -> None:
-        """Compute what a schedule does next."""
+    def _look(self, number: int) -> int:
+        """Compute what a schedule does next; what that cost."""
         if number in self._next:
-            return
+            return 1
         row = self._view.state.schedules.read(number)
         if row is None:
-            return
-        plan = row.plan
-        if plan.limit and row.fired >= plan.limit:
-            return
+            return 1
+        plan, cost = row.plan, 1 + row.size // _LOOK_BYTES
+        if row.exhausted(plan):
+            return cost
         try:
             tick, following = plan.rule(row.anchor).two_after(row.decided)
         except (ValueError, ArithmeticError) as error:
-            self._troubles.append(f"schedule {row.id} does not tick: {error}")
-            heappush(self._later, (self._view.time + _AGAIN_MS, number))
-            return
+            self._leave_alone(number, row.id, error)
+            return cost
         if tick:
             due = _due(row.id, plan, tick, following)
             until = due + max(GRACE_MS, plan.window if plan.catchup is CatchUp.ALL else 0)
             head = row.version, row.decided
             self._next[number] = _Next(*head, tick, following, due, until, row.size)
             heappush(self._later, (due, number))
+        return cost + max(0, (following or tick) - row.decided) // _LOOK_MS
+
+    def _leave_alone(self, number: int, id_: str, error: Exception) -> None:
+        """It cannot be computed here: it is looked at again later."""
+        self._troubles.append(f"schedule {id_} does not tick: {error}")
+        heappush(self._later, (self._view.time + _AGAIN_MS, number))
 
     def _due(self, time: int, most: int) -> list[Tick]:
         """The ticks of those whose time has come, so many at most."""
@@ -228,15 +248,19 @@ class SchedulePlanner:
         del self._next[number]
         row = self._view.state.schedules.read(number)
         if row is not None and (row.version, row.decided) == (next_.version, next_.decided):
-            plan = row.plan
-            ticks = plan.rule(row.anchor).after(row.decided)
-            self._passed.append(_Passed(number, next_, plan, ticks))
+            self._passed.append(_Passed(row, next_))
 
     def _count_passed(self, time: int) -> list[Tick]:
         ticks: list[Tick] = []
         steps = _STEPS
         while self._passed and steps > 0 and len(ticks) < _TICKS:
-            used, tick = self._passed[0].count(steps, time)
+            passed = self._passed[0]
+            try:
+                used, tick = passed.count(steps, time)
+            except (ValueError, ArithmeticError) as error:
+                self._passed.popleft()
+                self._leave_alone(passed.number, passed.id, error)
+                continue
             steps -= used + _BEGINNING
             if tick is not None:
                 self._passed.popleft()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from raftwork.errors import QueueFull, UnknownSchedule
+from raftwork.errors import ProtocolError, QueueFull, UnknownSchedule
 from raftwork.features.effects import ScheduleMoved
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.schedule_plan import Plan, plan_of
@@ -66,6 +66,18 @@ class Row(NamedTuple):
     def plan(self) -> Plan:
         """What holds of it."""
         return plan_of(self.declared, self.override)
+
+    def exhausted(self, plan: Plan) -> bool:
+        """Whether it has made as many tasks as `plan`, which holds of it, allows."""
+        return 0 < plan.limit <= self.fired
+
+    def check_limit(self, plan: Plan) -> None:
+        """Raise ProtocolError if it may make no more tasks."""
+        if self.exhausted(plan):
+            raise ProtocolError(
+                f"schedule {self.id!r} has made {self.fired} tasks, by itself and by hand, and its"
+                f" limit is {plan.limit}: raise the limit (`raftwork schedule update --limit N`)"
+            )
 
     @property
     def size(self) -> int:
@@ -181,8 +193,3 @@ def tick_of(ledger: Ledger, seq: int) -> int:
     """For which instant a task without an outcome was made; 0 if no schedule made it."""
     row: tuple[int] | None = ledger.db.execute(_TICK, (seq,)).fetchone()
     return 0 if row is None else row[0]
-
-
-def ended(ledger: Ledger, seq: int, _flags: int) -> None:
-    """A task that a schedule made has its outcome."""
-    ledger.db.execute("DELETE FROM tick WHERE seq = ?", (seq,))

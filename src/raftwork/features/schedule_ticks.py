@@ -24,6 +24,7 @@ from raftwork.features.entering import enter_all
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.lifecycle import Entering
 from raftwork.features.limits import check_limits
+from raftwork.features.schedule_order import come_after, key_of
 from raftwork.features.schedule_plan import QUEUED_MAX, Overlap, Plan, in_order
 from raftwork.features.schedule_rows import busy, made, unfinished
 from raftwork.features.task_row import TICKED
@@ -92,37 +93,35 @@ class TickFate(Enum):
 def fire(ledger: Ledger, command: Fire, effects: list[Effect]) -> None:
     """Ticks whose schedule is as it was when they were computed; others are none."""
     rows = ledger.schedules.read_all([tick.number for tick in command.ticks])
-    real: list[tuple[Row, Tick]] = []
+    real: list[tuple[Row, Tick, Plan]] = []
     for tick in command.ticks:
         row = rows.pop(tick.number, None)  # it ticks once in an entry
         if row is None or (row.version, row.decided) != (tick.version, tick.decided):
             continue
         # No leader proposes another. Of a date past all calendars nothing is computed: it would end
         # every replica.
-        if tick.tick <= ledger.time:
-            real.append((row, tick))
+        # Nor of one that may make no more: somebody made its last one by hand meanwhile.
+        plan = row.plan
+        if tick.tick <= ledger.time and not row.exhausted(plan):
+            real.append((row, tick, plan))
     asked = [
-        Asked(row.number, row.id, row.plan, tick_id(row.id, tick.tick), tick.tick)
-        for row, tick in real
+        Asked(row.number, row.id, plan, tick_id(row.id, tick.tick), tick.tick)
+        for row, tick, plan in real
         if tick.run and not row.paused
     ]
     fates = _make_all(ledger, asked, effects)
-    limits = {each.number: each.plan.limit for each in asked}
-    ticked = [
-        _ticked(row, tick, fates.get(row.number), limits.get(row.number, 0)) for row, tick in real
-    ]
+    ticked = [_ticked(row, tick, fates.get(row.number)) for row, tick, _ in real]
     ledger.schedules.ticked(ticked, effects)
 
 
-def _ticked(row: Row, tick: Tick, fate: TickFate | None, limit: int) -> Row:
+def _ticked(row: Row, tick: Tick, fate: TickFate | None) -> Row:
     """The schedule as it is after that; `fate` is that of its task, if one was to be made."""
     now = row._replace(decided=tick.tick, next=tick.next, last=tick.tick)
     if row.paused:
         return now._replace(paused_ticks=row.paused_ticks + tick.late + 1)
     if fate is None:
         return now._replace(late=row.late + tick.late + 1)
-    now = counted(now, fate)._replace(late=row.late + tick.late)
-    return now._replace(next=0) if limit and now.fired >= limit else now
+    return counted(now, fate)._replace(late=row.late + tick.late)
 
 
 def counted(row: Row, fate: TickFate) -> Row:
@@ -269,7 +268,7 @@ def make(
         return TickFate.OVERLAP
     spec, packed, key = decode_spec(plan.spec), plan.spec, ""
     if overlap not in (Overlap.SKIP, Overlap.ALLOW):
-        spec, key = in_order(spec), f"schedule:{asked.schedule}"
+        spec, key = in_order(spec), key_of(asked.schedule)
         packed = encode_spec(spec)
     task: TaskRow = (id_, crc32(plan.payload, crc32(packed)), plan.payload, key, plan.more())
     planned = unique_keys.plan(ledger, spec, [task])
@@ -279,6 +278,8 @@ def make(
         return TickFate.FULL
     if overlap is Overlap.CANCEL_PREVIOUS:
         _supersede(ledger, unfinished(ledger, asked.number, _CANCELLED_MAX), effects)
+    if key:
+        come_after(ledger, asked.number, ledger.touch(spec.queue).number, key)
     _enter(ledger, spec, packed, [asked], [task], effects)
     before.known.add(id_)
     before.busy.add(asked.number)

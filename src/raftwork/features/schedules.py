@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from raftwork.errors import ProtocolError
 from raftwork.features import schedule_changes as changes
 from raftwork.features.effects import Done, Rejected, Reply
+from raftwork.features.schedule_order import settled
 from raftwork.features.schedule_plan import (
     SCHEDULE_ID_MAX,
     Fields,
@@ -59,7 +60,7 @@ from raftwork.features.schedule_records import (
     Update,
     UpdateSchedule,
 )
-from raftwork.features.schedule_rows import Row, ended
+from raftwork.features.schedule_rows import Row
 from raftwork.features.schedule_ticks import Fire, fire
 from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import TICKED
@@ -149,12 +150,23 @@ def _check_trigger(view: View, asked: TriggerSchedule) -> Trigger:
     return Trigger(asked.id, asked.task, asked.overlap)
 
 
+def _ticks(row: Row, after: int) -> Iterator[int]:
+    """The ticks of a schedule later than `after`, in order.
+
+    Raises ProtocolError where they cannot be computed, as this machine does not know its zone.
+    """
+    try:
+        yield from row.plan.rule(row.anchor).after(after)
+    except (ValueError, ArithmeticError) as error:
+        raise ProtocolError(f"schedule {row.id!r} cannot be computed: {error}") from None
+
+
 class _Backfill:
     """A backfill on its way through the log: counted first, then made, part by part."""
 
     def __init__(self, asked: BackfillSchedule, row: Row) -> None:
         self._asked = asked
-        self._rule, self._count = row.plan.rule(row.anchor), 0
+        self._row, self._count = row, 0
         self._counted, self._ticks = self._inside(), self._inside()
         self._counting = True
         self._at_once = max(1, min(_PART, _PART_BYTES // (row.size + 1)))
@@ -163,7 +175,7 @@ class _Backfill:
 
     def _inside(self) -> Iterator[int]:
         end = self._asked.end
-        return takewhile(lambda tick: tick <= end, self._rule.after(self._asked.start - 1))
+        return takewhile(lambda tick: tick <= end, _ticks(self._row, self._asked.start - 1))
 
     def command(self, _view: View) -> Backfill:
         if self._counting:
@@ -174,14 +186,20 @@ class _Backfill:
             self._part = list(islice(self._ticks, self._at_once))
         return Backfill(self._asked.id, list(self._part), self._asked.overlap)
 
-    def applied(self, _view: View, reply: Reply) -> Reply | None:
+    def applied(self, view: View, reply: Reply) -> Reply | None:
         if not isinstance(reply, Done):
             return reply
         if self._count > BACKFILL_MAX:
             return Rejected(Code.PROTOCOL, _too_many(f"more than {BACKFILL_MAX}"))
         self._made += reply.affected
         self._count -= len(self._part)
-        return None if self._counting or self._count > 0 else Done(self._made)
+        if self._counting or (self._count > 0 and self._may_go_on(view)):
+            return None
+        return Done(self._made)
+
+    def _may_go_on(self, view: View) -> bool:
+        row = view.state.schedules.find(self._asked.id)
+        return row is None or not row.exhausted(row.plan)  # of one that is gone the command tells
 
 
 def _too_many(ticks: str) -> str:
@@ -194,6 +212,7 @@ def _check_backfill(view: View, asked: BackfillSchedule) -> _Backfill:
         raise ProtocolError("a backfill ends before it begins")
     row = view.state.schedules.get(asked.id)
     plan = row.plan
+    row.check_limit(plan)
     if plan.every and (asked.end - asked.start) // plan.every >= BACKFILL_MAX:
         raise ProtocolError(_too_many(str((asked.end - asked.start) // plan.every + 1)))
     return _Backfill(asked, row)
@@ -248,12 +267,12 @@ def _pruned(_view: View, asked: PruneSchedules, done: Done) -> SchedulesDeclared
 def _facts(row: Row) -> ScheduleFacts:
     plan = row.plan
     following = row.next
-    if plan.limit and row.fired >= plan.limit:
+    if row.exhausted(plan):
         following = 0
     elif following and following <= row.decided:  # not computed yet
         try:
-            following = plan.rule(row.anchor).next(row.decided)
-        except ValueError:  # its zone is not known here
+            following = next(_ticks(row, row.decided), 0)
+        except ProtocolError:
             following = 0
     return ScheduleFacts(
         *(row.id, row.source, row.declared, row.override, row.version, following, row.last),
@@ -279,14 +298,10 @@ def _show(view: View, asked: ShowSchedule) -> SchedulesTold:
 def _next_ticks(view: View, asked: NextTicks) -> Generator[int, None, TicksTold]:
     _check_level(view)
     row = view.state.schedules.get(asked.id)
-    ticks = row.plan.rule(row.anchor).after(max(row.decided, view.time))
     told: list[int] = []
-    try:
-        for tick in islice(ticks, asked.many):
-            told.append(tick)
-            yield 10
-    except ValueError as error:
-        raise ProtocolError(str(error)) from None
+    for tick in islice(_ticks(row, max(row.decided, view.time)), asked.many):
+        told.append(tick)
+        yield 10
     return TicksTold(asked.request, told)
 
 
@@ -338,5 +353,5 @@ def feature() -> Feature:
         budget=Budget(requests=200, bytes=64 * 1024 * 1024),
         worker_requests=[DeclareSchedules],
         chore=SchedulePlanner,
-        lifecycles=[Lifecycle(TICKED, ended=ended)],
+        lifecycles=[Lifecycle(TICKED, settled=settled)],
     )

@@ -9,6 +9,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple, cast
 from zlib import crc32
 
+from raftwork.durations import instant_in_words, ms_in_words
 from raftwork.errors import (
     BadMessage,
     NewerMessage,
@@ -39,6 +40,9 @@ TAGS_MAX = 8
 TAG_LENGTH_MAX = 128
 #: The year 2286: later than any task is meant for, and far from the end of numbers.
 AT_MAX_MS = 10**13
+#: The same in words, of durations and of instants.
+AT_MOST = f"at most {ms_in_words(AT_MAX_MS)}"
+NO_LATER = f"no later than {instant_in_words(AT_MAX_MS)}"
 NO_EXTRAS = Extras()
 #: How the payload of a call begins: an array of two; of three if it says more than its arguments.
 _ARGUMENTS, _WITH_BESIDES = b"\x92", b"\x93"
@@ -101,7 +105,7 @@ def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
             raise ProtocolError(f"{what} must have 1 to {name_max} characters, got {len(name)}")
     for what in ("delay", "expires", "deadline", "period", "debounce", "max_wait"):
         if (duration := getattr(spec, what)) > AT_MAX_MS:
-            raise ProtocolError(f"{what} must be at most {AT_MAX_MS} ms, got {duration}")
+            raise ProtocolError(f"{what} must be {AT_MOST}, got {ms_in_words(duration)}")
     if spec.priority > PRIORITY_MAX:
         least, most = -PRIORITY_USUAL, PRIORITY_MAX - PRIORITY_USUAL
         raise ProtocolError(
@@ -110,8 +114,8 @@ def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
     for what, bound in (("expires", spec.expires), ("deadline", spec.deadline)):
         if bound and bound <= spec.delay:
             raise ProtocolError(
-                f"{what} must be longer than delay, got {bound} and {spec.delay} ms: the task could"
-                " never begin"
+                f"{what} must be longer than delay, got {ms_in_words(bound)} and"
+                f" {ms_in_words(spec.delay)}: the task could never begin"
             )
     for what, names in (
         ("limits", spec.limits),
@@ -238,7 +242,7 @@ def check_extras(extras: Extras, settings: "ClusterSettings") -> None:
         if len(text) > settings.id_length:
             raise ProtocolError(f"{what} must have at most {settings.id_length} characters")
     if extras.at > AT_MAX_MS:
-        raise ProtocolError(f"at must be at most {AT_MAX_MS} ms after 1970, got {extras.at}")
+        raise ProtocolError(f"at must be {NO_LATER}, got {instant_in_words(extras.at)}")
     if len(extras.tags) > TAGS_MAX:
         raise ProtocolError(f"a task may have {TAGS_MAX} tags, got {len(extras.tags)}")
     if any(not 0 < len(text) <= TAG_LENGTH_MAX for tag in extras.tags for text in tag):

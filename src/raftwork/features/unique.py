@@ -6,6 +6,7 @@ already, and as which ids. What becomes of them is in unique_keys.py.
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from raftwork.durations import ms_in_words
 from raftwork.errors import ProtocolError
 from raftwork.features import unique_keys
 from raftwork.features.effects import Done
@@ -52,7 +53,8 @@ def _check_options(spec: Spec, tasks: "Columns") -> None:
     """Raise ProtocolError for options that contradict each other, as clients do."""
     if spec.debounce and not spec.debounce <= spec.max_wait:
         raise ProtocolError(
-            f"max_wait must be at least debounce, got {spec.max_wait} and {spec.debounce} ms"
+            f"max_wait must be at least debounce, got {ms_in_words(spec.max_wait)} and"
+            f" {ms_in_words(spec.debounce)}"
         )
     if spec.debounce and spec.on_conflict not in (OnConflict.RETURN, OnConflict.REPLACE):
         raise ProtocolError("debounce replaces: it goes with no other on_conflict")

@@ -34,6 +34,8 @@ S = TypeVar("S", bound="Slot")
 
 #: Tasks of one call, beyond which they enqueue each other without end.
 TASKS_MAX: Final = 100_000
+#: Ticks of schedules alone after which what waits without a timeout will never come.
+TICKS_MAX: Final = 1_000
 #: While code of tasks runs in other threads time does not pass; code that does nothing for so long
 #: may wait for who asks.
 OTHERS_S: Final = 5.0
@@ -81,13 +83,19 @@ class _Outcome(Reply[Result]):
     def result(self, timeout: float | None = None) -> Result:
         world, task = self._world, self._slot.id
         until = None if timeout is None else world.cluster.time + round(timeout * 1000)
+        ticks = 0
         with world.cluster.waiting():
             while True:
                 seen = world.cluster.happened
                 result = world.cluster.outcome(task)
                 if result.state.final or result.state is State.UNKNOWN:
                     break
+                began, alone = world.cluster.time, world.cluster.only_schedules_go_on
                 if not (world.run_tasks() or world.wait_or_pass_time(seen, until)):
+                    raise TimeoutError
+                if world.cluster.time > began:
+                    ticks = ticks + 1 if alone else 0
+                if until is None and ticks > TICKS_MAX:
                     raise TimeoutError
         if result.state.final:
             self._slot.outcome = result

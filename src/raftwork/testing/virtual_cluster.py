@@ -22,6 +22,8 @@ import apsw
 
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import ClusterSettings, Machine, create_or_migrate
+from raftwork.broker.machine.commands import TIME_MAX
+from raftwork.broker.machine.state import NEVER
 from raftwork.broker.workers.inspection import Inspection
 from raftwork.consensus.core import Position
 from raftwork.errors import REFUSALS, AppClosed, RaftworkError
@@ -197,8 +199,17 @@ class VirtualCluster:
 
     @property
     def due(self) -> int | None:
-        """When something is due next, ms of virtual time."""
-        return self._machine.due
+        """When something is due next, ms of virtual time: of tasks, or a schedule's tick."""
+        due, chores = self._machine.due, self._leader._chores_at  # noqa: SLF001
+        if chores > TIME_MAX:  # there is none to be done
+            return due
+        return chores if due is None else min(due, chores)
+
+    @property
+    def only_schedules_go_on(self) -> bool:
+        """Whether no task waits for a time, so that nothing but a tick comes of more of that."""
+        state = self._machine.state
+        return min(state.next_retry, state.next_start, state.next_timer) == NEVER
 
     def jump(self, to: int) -> None:
         """It is that time now (ms since 1970), and what was due then is done."""

@@ -45,7 +45,7 @@ LANES = tuple(
         (
             "a key is kept after the outcome",
             f"{_FEATURES}.lanes:_settled",
-            "        _next(ledger, queue, key, effects)",
+            "        next_turn(ledger, queue, key, effects)",
             "        pass",
             20,
         ),

@@ -4,6 +4,7 @@ from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.surgery import Edit
 
 _TICKS = "raftwork.features.schedule_ticks"
+_CHANGES = "raftwork.features.schedule_changes"
 _PLANNER = "raftwork.features.schedule_planner:SchedulePlanner"
 
 SCHEDULES = tuple(
@@ -59,6 +60,32 @@ SCHEDULES = tuple(
             10,
         ),
         (
+            "a tick does not wait for its jitter",
+            (Edit("raftwork.features.schedule_planner:_due", "if not plan.jitter:", "if True:"),),
+            10,
+        ),
+        (
+            "a limit does not hold what is made by hand",
+            (Edit(f"{_CHANGES}:trigger", "row.check_limit(plan)", "pass"),),
+            60,
+        ),
+        (
+            "a limit that is raised makes up for the time before",
+            (Edit(f"{_CHANGES}:_changed", "and not goes_on", ""),),
+            60,
+        ),
+        (
+            "what waits for its schedule waits for its own policy's alone",
+            (
+                Edit(
+                    "raftwork.features.schedule_order:come_after",
+                    "_give_to_first(ledger, schedule, queue, key)",
+                    "pass",
+                ),
+            ),
+            30,
+        ),
+        (
             "a paused schedule ticks",
             (
                 Edit(f"{_TICKS}:fire", "and not row.paused", ""),
@@ -81,7 +108,7 @@ SCHEDULES = tuple(
             "a worker that starts makes a schedule like its code",
             (
                 Edit(
-                    "raftwork.features.schedule_changes:fate",
+                    f"{_CHANGES}:fate",
                     '"changed" if command.apply else "differs"',
                     '"changed"',
                 ),
@@ -92,7 +119,7 @@ SCHEDULES = tuple(
             "an edit goes back over ticks that were made",
             (
                 Edit(
-                    "raftwork.features.schedule_changes:_changed",
+                    f"{_CHANGES}:_changed",
                     "decided=time, next=time, held_decided=time",
                     "decided=new.anchor, next=time, held_decided=time",
                 ),

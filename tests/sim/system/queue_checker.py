@@ -332,6 +332,7 @@ class QueueChecker:
             text = f"attempt {attempt} of {task.id} after {task.attempts}"
             require(attempt == task.attempts + 1, "attempts count", text)
             self.lanes.assigned(seq, task)
+            self.schedules.assigned(seq, task)
             self.timers.assigned(seq)
             self.limits.assigned(seq, token, self.timers.time)
             self.last_token = task.token = token

@@ -162,6 +162,8 @@ COMMON = (
     # schedules
     "ticked",
     "tick across a failover",
+    "waited for those of another policy",
+    "the last one of a limit",
     "ticks of an outage",
     "a tick that came too late for an edit",
     "a tick met an earlier one",

@@ -43,6 +43,7 @@ from raftwork.features.schedule_ticks import Fire, Tick, tick_id
 from raftwork.features.task_row import LANED
 from raftwork.messages import Spec, decode_spec, encode_spec
 from raftwork.messages.registry import Frame
+from raftwork.recurrence import jittered
 from raftwork.wire import pack
 from tests.sim.system.known import Known as Task
 from tests.sim.system.promises import Violation, require
@@ -120,7 +121,11 @@ class Schedulers:
                 declared = [Declared(id_, fields), other][: rng.randint(1, 2)]
                 return DeclareSchedules(0, rng.choice("ab"), declared, rng.random() < 0.5)
             case 4:
-                over = Fields(window=rng.randint(1, 86_400_000))
+                over = Fields(
+                    window=rng.randint(1, 86_400_000),
+                    limit=rng.choice((None, 0, rng.randint(1, 30))),
+                    overlap=rng.choice((None, *Overlap)),
+                )
                 return UpdateSchedule(0, id_, encode_fields(over), 0)
             case 5:
                 over = Fields(every=rng.choice((1_000, 1_500)))
@@ -131,7 +136,8 @@ class Schedulers:
                 return PauseSchedule(0, id_, rng.random() < 0.4, rng.random() < 0.5)
             case 8:
                 self._triggers += 1
-                return TriggerSchedule(0, id_, f"{id_}@{self._triggers}")
+                overlap = rng.choice((None, None, *Overlap))
+                return TriggerSchedule(0, id_, f"{id_}@{self._triggers}", overlap)
             case _:
                 return PauseSchedule(0, id_, False, rng.random() < 0.3)
 
@@ -144,6 +150,8 @@ class Schedulers:
             every=rng.choice((1_000, 1_000, 1_700)),
             overlap=rng.choice(list(Overlap)),
             catchup=rng.choice(list(CatchUp)),
+            jitter=rng.choice((0, 0, 300, 900)),
+            limit=rng.choice((0, 0, 0, rng.randint(1, 30))),
         )
 
 
@@ -163,8 +171,18 @@ class Known:
     held: tuple[int, int] = (0, 0)
     #: In which epoch the last tick was.
     epoch: int = 0
-    #: Ids of its tasks.
+    #: Ids of its tasks, and how many it has made.
     tasks: list[str] = field(default_factory=list)
+    made: int = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it may make no more, and so has no ticks."""
+        return 0 < self.plan.limit <= self.made
+
+    def due(self, tick: int) -> int:
+        """From when on a tick may make a task."""
+        return jittered(self.id, tick, tick + self.plan.every, self.plan.jitter)
 
     def ticks_until(self, instant: int) -> int:
         """How many there are up to an instant, since its anchor."""
@@ -176,9 +194,10 @@ class Known:
 
     def changed(self, time: int) -> None:
         declared = self.declared if self.declared is not None else Fields()
-        before, self.plan = self.plan, plan_of(b"", encode_fields(merged(declared, self.override)))
+        before, ended = self.plan, self.exhausted
+        self.plan = plan_of(b"", encode_fields(merged(declared, self.override)))
         self.version += 1
-        if before.every != self.plan.every:
+        if before.every != self.plan.every or (ended and not self.exhausted):
             self.decided, self.held = time, (time, 0)  # what was counted before stays so
 
 
@@ -190,6 +209,8 @@ class ScheduleRules:
         self._reached = reached
         self.known: dict[str, Known] = {}
         self.numbers: dict[int, str] = {}
+        #: By the number of one that waits for its schedule's others: those before it.
+        self._behind: dict[int, tuple[str, ...]] = {}
         self.epoch = 0
 
     def command(self, command: object, reply: Reply) -> None:
@@ -201,8 +222,8 @@ class ScheduleRules:
             case Fire(ticks):
                 for tick in ticks:
                     self._fires(tick, time)
-            case Trigger(id_, task):
-                self._triggered(self.known[id_], task, reply)
+            case Trigger():
+                self._triggered(self.known[command.id], command, reply)
             case Create(id_, fields):
                 self._new(id_, None, fields, time)
             case Declare():
@@ -274,15 +295,19 @@ class ScheduleRules:
         if stale:
             self._reached["a tick that came too late for an edit"] += 1
             return
-        early, again = tick.tick > time, tick.tick <= known.decided
+        if known.exhausted:
+            self._reached["a tick after the last task was made by hand"] += 1
+            return
+        early, again = known.due(tick.tick) > time, tick.tick <= known.decided
         require(not early, "ticked early", lambda: f"at {time} {known} ticks: {tick}")
         require(not again, "ticked twice", lambda: f"{known} ticks: {tick}")
         passed = known.ticks_until(tick.tick) - known.ticks_until(known.decided)
         due = passed == tick.late + 1
         require(due, "tick lost", lambda: f"{passed} ticks passed of {known}: {tick}")
         if tick.late or not tick.run:
-            outage = time - known.first_after(known.decided) > schedule_planner.GRACE_MS
-            aged = known.plan.catchup is not CatchUp.ALL or known.plan.window < time - tick.tick
+            first = known.due(known.first_after(known.decided))
+            outage, age = time - first > schedule_planner.GRACE_MS, time - known.due(tick.tick)
+            aged = known.plan.catchup is not CatchUp.ALL or known.plan.window < age
             require(outage and aged, "late", f"at {time} {tick} of {known} is not run")
             self._reached["ticks of an outage"] += 1
         self._reached["tick across a failover"] += 0 < known.epoch != self.epoch
@@ -292,15 +317,26 @@ class ScheduleRules:
             known.held = known.held[0], known.held[1] + passed
         self._made(known, tick_id(known.id, tick.tick), may=tick.run and not known.paused)
 
-    def _triggered(self, known: Known, task: str, reply: Reply) -> None:
+    def _triggered(self, known: Known, command: Trigger, reply: Reply) -> None:
+        task = command.task
         there = task in self._queue.tasks
-        made = self._made(known, task, may=True)
+        made = self._made(known, task, may=True, policy=command.overlap)
         require(reply == Done(int(made or there)), "triggers", f"{known} by {task}: {reply}")
         known.counted += not there
         self._reached["triggered"] += made
 
-    def _made(self, known: Known, id_: str, *, may: bool) -> bool:
+    def assigned(self, seq: int, task: Task) -> None:
+        """A task that was to wait for the others of its schedule is handed out."""
+        before = self._behind.get(seq, ())
+        open_ = [id_ for id_ in before if self._queue.tasks[id_].outcome is None]
+        require(not open_, "overlap", lambda: f"{task.id} runs beside {open_}")
+        self._reached["waited for those of another policy"] += bool(
+            {self._queue.tasks[id_].key for id_ in before} - {task.key}
+        )
+
+    def _made(self, known: Known, id_: str, *, may: bool, policy: Overlap | None = None) -> bool:
         """Whether a task came in: one that may, and that none is before which it must not meet."""
+        overlap = known.plan.overlap if policy is None else policy
         queue = self._queue
         if id_ in queue.tasks:
             return False
@@ -311,24 +347,29 @@ class ScheduleRules:
         known.tasks = open_
         if found is None:
             self._reached["a tick met an earlier one"] += may and bool(open_)
-            room = {Overlap.SKIP: 0, Overlap.QUEUE_ONE: 1}.get(known.plan.overlap, 1_000)
+            room = {Overlap.SKIP: 0, Overlap.QUEUE_ONE: 1}.get(overlap, 1_000)
             full = queue.rooms.of(QUEUE).lack(1, len(known.plan.payload))
             text = f"{id_} of {known} makes no task, beside {open_}"
             require(not may or len(open_) > room or bool(full), "tick lost", text)
             return False
         require(may, "ticked while paused", f"{id_} of {known} makes a task")
-        most = {Overlap.SKIP: 0, Overlap.QUEUE_ONE: 1}.get(known.plan.overlap, 1_000)
+        require(not known.exhausted, "limit", f"{id_} of {known} makes a task")
+        most = {Overlap.SKIP: 0, Overlap.QUEUE_ONE: 1}.get(overlap, 1_000)
         require(len(open_) <= most, "overlap", f"{id_} of {known} makes a task beside {open_}")
-        self._enters(known, id_, found)
+        self._enters(known, id_, found, overlap)
+        known.made += 1
+        self._reached["the last one of a limit"] += known.exhausted
         self._reached["ticked"] += 1
         return True
 
-    def _enters(self, known: Known, id_: str, row: tuple[int, int]) -> None:
+    def _enters(self, known: Known, id_: str, row: tuple[int, int], overlap: Overlap) -> None:
         """What it is made of is in the plan: by the end of the entry it may have ended, too."""
         queue, (seq, flags), plan = self._queue, row, known.plan
-        if plan.overlap is Overlap.CANCEL_PREVIOUS:
+        if overlap is Overlap.CANCEL_PREVIOUS:
             self._superseded(known)
-        in_order = plan.overlap not in (Overlap.SKIP, Overlap.ALLOW)
+        in_order = overlap not in (Overlap.SKIP, Overlap.ALLOW)
+        if in_order:
+            self._behind[seq] = tuple(known.tasks)
         spec = decode_spec(plan.spec)
         spec = spec._replace(ordered=True, halts=False) if in_order else spec
         contents = crc32(plan.payload, crc32(encode_spec(spec)))
@@ -379,6 +420,6 @@ class ScheduleRules:
     def behind(self, time: int) -> str:
         """A schedule that ought to have ticked by this time; empty if none."""
         for known in self.known.values():
-            if known.first_after(known.decided) + _PROMPT_MS < time:
+            if not known.exhausted and known.first_after(known.decided) + _PROMPT_MS < time:
                 return f"at {time} the schedule {known.id} has not ticked since {known.decided}"
         return ""

@@ -28,11 +28,22 @@ from tests.unit.broker.queues import Queues
 CLIENT = b"client"
 #: 2027-01-01T00:00:00Z
 NEW_YEAR = 1_798_761_600_000
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+
+
+def at(minute: int, second: int = 0, schedule: str = "nightly") -> str:
+    """The id of the task of a tick in the year's first hour."""
+    return f"{schedule}@2027-01-01T00:{minute:02}:{second:02}Z"
 
 
 def fields(task: str = "job", queue: str = "default", **said: object) -> Fields:
     spec = Spec(task, queue)
     return Fields(encode_spec(spec), b"\x90", **said)  # type: ignore[arg-type]
+
+
+def pushed_in(sent: list[FromBroker]) -> list[PushedTask]:
+    return [task for message in sent if isinstance(message, Push) for task in message.tasks]
 
 
 class Scheduling:
@@ -41,6 +52,7 @@ class Scheduling:
     def __init__(self, time: int = NEW_YEAR, queues: Queues | None = None) -> None:
         self.harness = LeadershipHarness(queues, time=time)
         self.numbers, self.works = 0, False
+        self._pushed: list[PushedTask] = []
 
     @property
     def time(self) -> int:
@@ -65,7 +77,9 @@ class Scheduling:
             for token in harness.core.barriers:
                 harness.lead.read_ready(token)
             harness.core.barriers.clear()
-            for answer in harness.sent():
+            sent = harness.sent()
+            self._pushed += pushed_in(sent)
+            for answer in sent:
                 if getattr(answer, "request", None) == self.numbers:
                     if isinstance(answer, Refused):
                         raise REFUSALS[answer.code](answer.text)
@@ -124,7 +138,9 @@ class Scheduling:
         return [id_ for (id_,) in rows]
 
     def pushed(self) -> list[PushedTask]:
-        return [t for m in self.harness.sent() if isinstance(m, Push) for t in m.tasks]
+        """The tasks that the worker got since it was asked last."""
+        pushed, self._pushed = self._pushed + pushed_in(self.harness.sent()), []
+        return pushed
 
     def finish(self, *tasks: PushedTask) -> None:
         self.harness.report(*(Outcome(task.token, True, b"\xc0") for task in tasks))

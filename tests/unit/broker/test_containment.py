@@ -20,7 +20,8 @@ from raftwork.broker.workers.reports import Reports
 from raftwork.consensus.raft import Raft
 from raftwork.errors import BadMessage, PayloadTooLarge, StoreDamaged, StoreError
 from raftwork.features import from_broker, to_broker
-from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.drain import DrainWorker
+from raftwork.features.enqueue import Enqueue, Enqueued, _Batch
 from raftwork.features.results import Ask, Results, Watch
 from raftwork.messages import (
     PROTOCOL,
@@ -43,6 +44,7 @@ from raftwork.messages import (
     State,
     WorkerWelcome,
 )
+from raftwork.messages.registry import Frame
 from tests.unit.broker.leases import LEASE_MS
 from tests.unit.broker.nodes import MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue
@@ -109,6 +111,32 @@ def test_a_request_that_fails_is_refused_and_ends_only_its_session(one: World) -
     assert isinstance(told, Leader)
     assert first == HelloFirst(), "even if it only waits, it must learn that nothing stands"
     assert one.contained == ["a frame that came in"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "asked"),
+    [
+        (_Batch, "command", request("x", number=7)),
+        (_Batch, "applied", request("x", number=7)),
+        (Machine, "states", Ask(7, ["x"])),
+        (WorkerRegistry, "named", DrainWorker(7, "w")),
+    ],
+)
+def test_a_request_that_fails_later_on_is_refused_and_ends_nothing_else(
+    one: World, owner: type, name: str, asked: Frame
+) -> None:
+    """It ended the leadership, and what its client asked again ended the next one."""
+    one.client()
+    one.client(b"other")
+    one.worker()
+    with bug(owner, name) as struck:
+        (refused,) = one.ask(b"client", asked)
+    assert struck
+    assert isinstance(refused, Refused) and (refused.request, refused.code) == (7, Code.OTHER)
+    assert refused.text.startswith(f"the leader failed at the request {type(asked).__name__}: Bug")
+    assert one.contained == [f"the request {type(asked).__name__} of a client"]
+    assert one.ask(b"other", request("y")) == [Enqueued(1)]
+    assert one.ask(b"client", request("z", number=8)) == [Enqueued(8)], "its session stands"
 
 
 def test_nothing_of_a_session_that_failed_is_left(one: World) -> None:
@@ -468,7 +496,10 @@ def test_a_leadership_that_was_made_anew_asks_for_later_barriers(one: World) -> 
     "error",
     [StoreError("x"), StoreDamaged("x"), apsw.IOError("x"), apsw.CorruptError("x")],
 )
-@pytest.mark.parametrize(("owner", "name"), [(RequestProcessor, "request"), (Dispatcher, "rests")])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(RequestProcessor, "request"), (Dispatcher, "rests"), (_Batch, "command")],
+)
 def test_the_disk_of_this_replica_is_never_somebody_elses_work(
     one: World, owner: type, name: str, error: Exception
 ) -> None:

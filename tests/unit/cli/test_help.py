@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from raftwork.cli import main
+from raftwork.cli import main, values
 
 
 def commands(command: click.Command, *path: str) -> Iterator[tuple[str, ...]]:
@@ -34,6 +34,20 @@ def test_help_fits_80_columns_and_has_an_example(path: tuple[str, ...]) -> None:
     assert max(map(len, lines)) <= 80
     example = next(n for n, line in enumerate(lines) if line.strip().startswith("Example"))
     assert lines[example + 1].startswith("    raftwork " + " ".join(path[:1]))
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_instants_and_durations_are_read_alike_everywhere(path: tuple[str, ...]) -> None:
+    """With a zone, whoever takes them; NaN is no number of seconds."""
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    for each in command.params:
+        instant = each.metavar == "ISO" or each.name in ("a", "b")
+        assert (each.callback is values.instant) == instant, each.name
+        plain = each.type is click.FLOAT
+        assert not plain, f"{each.name}: of seconds there is values.Seconds"
 
 
 @pytest.mark.parametrize("path", [(), ("queue",), ("dead",), ("schedule",)], ids=" ".join)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from raftwork.cli import cluster as asking
-from raftwork.cli import main
+from raftwork.cli import main, schedule
 from tests.unit.client.scheduled_app import ScheduledApp
 
 Typed = Callable[..., Result]
@@ -117,6 +117,24 @@ def test_it_is_paused_resumed_triggered_and_deleted(typed: Typed, app: Scheduled
     gone = typed("show", "poll")
     assert gone.exit_code == 1 and "UnknownSchedule: there is no schedule 'poll'" in gone.stderr
     assert typed("list").stderr == "no schedules\n"
+
+
+def test_each_change_says_in_json_what_became_of_it(typed: Typed) -> None:
+    typed("create", "poll", "job", "--every", "60")
+    for command, paused in ("pause", True), ("resume", False):
+        told = json.loads(typed(command, "poll", "--json").stdout)
+        assert (told["id"], told["paused"]) == ("poll", paused)
+        assert told == json.loads(typed("show", "poll", "--json").stdout)
+    assert json.loads(typed("trigger", "poll", "--json").stdout)["id"].startswith("poll@")
+    backfill = ("backfill", "poll", "2026-12-31T23:00Z", "2026-12-31T23:59Z", "--json")
+    assert json.loads(typed(*backfill).stdout) == {"made": 60}
+    assert json.loads(typed("delete", "poll", "--json").stdout) == {"deleted": "poll"}
+
+
+@pytest.mark.parametrize("command", sorted(schedule.command.commands))
+def test_every_command_has_json(command: str) -> None:
+    options = {name for each in schedule.command.commands[command].params for name in each.opts}
+    assert "--json" in options
 
 
 def test_code_is_applied_and_operators_override(

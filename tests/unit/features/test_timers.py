@@ -239,7 +239,7 @@ def test_what_could_never_begin_is_refused(driver: Driver, what: str) -> None:
     made = Admit(driver.now, spec(delay=500, **{what: 500}), pack([["a", b"payload"]]))
     (reply,) = driver.apply(made).replies
     assert isinstance(reply, Rejected)
-    assert f"{what} must be longer than delay, got 500 and 500 ms" in reply.text
+    assert f"{what} must be longer than delay, got 500 ms and 500 ms" in reply.text
 
 
 @pytest.mark.parametrize("what", ["delay", "expires", "deadline", "period", "debounce", "max_wait"])

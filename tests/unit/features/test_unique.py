@@ -13,7 +13,7 @@ KEYED = Columns(["a"], [b""], [""], [Extras(unique="k")])
 @pytest.mark.parametrize(
     ("spec", "tasks", "said"),
     [
-        (Spec("t", "q", debounce=5, max_wait=4), KEYED, "at least debounce, got 4 and 5 ms"),
+        (Spec("t", "q", debounce=5, max_wait=4), KEYED, "at least debounce, got 4 ms and 5 ms"),
         (
             Spec("t", "q", debounce=5, max_wait=5, on_conflict=OnConflict.RAISE),
             KEYED,

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -115,6 +117,50 @@ def test_a_retry_waits_for_its_time(virtual: VirtualApp) -> None:
     assert virtual.now - began == timedelta(hours=1)
     errors = [each.error for each in run.info().attempts]
     assert errors == ["ValueError: attempt 1", "ValueError: attempt 2", None]
+
+
+@pytest.mark.parametrize("when", [{"every": 60}, {"cron": "* * * * *", "overlap": "skip"}])
+def test_a_schedule_ticks_at_each_of_its_instants(
+    virtual: VirtualApp, when: dict[str, Any]
+) -> None:
+    made: list[tuple[datetime | None, datetime]] = []
+
+    @app.task(name="tick")
+    def tick() -> None:
+        made.append((current().tick, virtual.now))
+
+    app.schedules.create("minutely", tick, **when)
+    assert virtual.advance(3600) == 60
+    ticks = [tick for tick, _ in made if tick is not None]
+    assert {b - a for a, b in pairwise(ticks)} == {timedelta(minutes=1)}
+    assert all(tick == at for tick, at in made), "each at its own time"
+    assert app.schedules.get("minutely").counts.fired == 60
+    app.schedules.pause("minutely")
+    assert virtual.advance(600) == 0
+
+
+def test_what_a_rate_holds_back_runs_at_each_of_its_instants(virtual: VirtualApp) -> None:
+    at: list[datetime] = []
+
+    @app.task(name="slow", limits=["slow"])
+    def slow() -> None:
+        at.append(virtual.now)
+
+    app.limits.set("slow", rate="1/m")
+    slow.enqueue_many([()] * 4)
+    virtual.advance(600)
+    assert {b - a for a, b in pairwise(at)} == {timedelta(minutes=1)} and len(at) == 4
+
+
+def test_a_wait_without_end_ends_though_schedules_tick_for_ever(
+    virtual: VirtualApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.schedules.create("minutely", note, every=60, args=("tick",))
+    app.queue("elsewhere").pause()
+    monkeypatch.setattr(virtual_app, "TICKS_MAX", 100)
+    with pytest.raises(TimeoutError):
+        where.enqueue("never").result()
+    assert len(ran) >= 100
 
 
 def test_what_fails_for_good_fails_as_in_a_cluster(virtual: VirtualApp) -> None:

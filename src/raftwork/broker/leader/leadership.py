@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from raftwork.broker.access.access_list import Grant
+    from raftwork.broker.containment import Containment
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
     from raftwork.broker.version_negotiation import Member
@@ -130,6 +131,7 @@ class Leadership:
         events: EventRing = NO_EVENTS,
         counters: ServiceCounters | None = None,
         name: str = "",
+        containment: Containment | None = None,
     ) -> None:
         """`barrier` is the last one that a failed Leadership asked for in this epoch.
 
@@ -137,8 +139,7 @@ class Leadership:
         brokers by name, None for one that does not answer now. `wall(now)` is the median of the
         wall clocks, which is `time` at first. `name` is this broker's.
         """
-        self.epoch, self._made_at = epoch, now
-        self._tell, self._attempts = tell, attempts
+        self.epoch, self._made_at, self._tell, self._attempts = epoch, now, tell, attempts
         self._machine, self._ledger, self._level = machine, machine.state, machine.level
         self._core, self._settings = core, machine.settings
         self._clock = LeaderClock(max(machine.time, time), now)
@@ -153,7 +154,7 @@ class Leadership:
         self._results = ResultOutbox(machine, writable)
         known = self._results, self._intake, BALANCERS, members, disk or DiskSpace(), events
         view = View(machine, self.workers, *known, balancers.placing, name, epoch, self._hand_over)
-        self.processor = RequestProcessor(view, tell, counters)
+        self.processor = RequestProcessor(view, tell, counters, containment)
         self._proposed: dict[Position, _Proposed] = {}
         self._asked: dict[int, int] = {}  # barriers, since when (ns)
         self._begin_features(view)
@@ -342,9 +343,12 @@ class Leadership:
 
     def _take_changes(self) -> None:
         self._intake.turn()
-        view = self.processor.view
-        for wanted in self.processor.wanted():
-            self._pending.append(_proposal((encode_command(wanted.command(view)), wanted)))
+        processor = self.processor
+        for wanted in processor.wanted():
+            if (data := processor.encoded(wanted)) is not None:
+                self._pending.append(_proposal((data, wanted)))
+            else:
+                self.leaves = True
 
     def _propose(self, time: int, now: int) -> None:
         waiting, self._pending = self._pending, []

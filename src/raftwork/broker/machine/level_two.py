@@ -106,6 +106,8 @@ CREATE TABLE key_order (            -- of ordered tasks: one a key, while it is 
     PRIMARY KEY (queue, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX halted_key ON key_order (queue, key) WHERE owner = 0;
+CREATE INDEX key_of_schedule ON key_order (owner)   -- features/schedule_order.py
+    WHERE key >= 'schedule:' AND key < 'schedule;';
 CREATE TABLE key_waiting (          -- ordered tasks behind the owner, in no lane yet
     queue INTEGER NOT NULL,
     key TEXT NOT NULL,

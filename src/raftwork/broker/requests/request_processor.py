@@ -7,6 +7,8 @@
    state. A state read later than the barrier is true all the same, so answers go out by slices.
 3. A request is measured before anything is made of it, and what is under way is bounded, in number
    and in bytes, for each feature by itself. So is what a key enters, if that has a rate.
+4. What raises while one request is carried out refuses that one, with the reason, and is logged if
+   it is none of REFUSALS. It must not end the leadership: the client would ask the next leader.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from raftwork.broker.access.rates import Rates
 from raftwork.broker.access.rights import admins_alone, queues_of
+from raftwork.broker.containment import Containment, log_contained
 from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
+from raftwork.broker.machine.commands import encode_command
 from raftwork.broker.requests.confinement import concealed, confined
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.broker.service_counters import ServiceCounters
@@ -146,8 +150,10 @@ class RequestProcessor:
         view: View,
         tell: Callable[[Event], None] = unheard,
         counters: ServiceCounters | None = None,
+        containment: Containment | None = None,
     ) -> None:
         self.view = view
+        self._containment = containment or Containment(log_contained)
         self._tell = tell
         self._counters = counters or ServiceCounters()
         self._requests = self._counters.requests
@@ -285,6 +291,19 @@ class RequestProcessor:
         self._end(asked, None)
         self._refuse(asked.key[0], asked.request, code, text)
 
+    def _refusal(self, request: Frame, error: Exception) -> tuple[Code, str]:
+        """Why a request is refused that raised this; raises it again if it ends the replica."""
+        if isinstance(error, REFUSALS):
+            return Code(error.code), str(error)
+        if self._containment.ends(error):
+            raise error
+        kind = type(request).__name__
+        self._containment.report(f"the request {kind} of a client", error)
+        return Code.OTHER, (
+            f"the leader failed at the request {kind}: {type(error).__name__}: {error!s:.300};"
+            " its log has more"
+        )
+
     def _refuse(self, routing: bytes, request: Frame, code: Code, text: str) -> None:
         number: int = request[0]  # type: ignore[assignment] # as in `request`
         self._frames.append((routing, Refused(number, code, text)))
@@ -318,11 +337,23 @@ class RequestProcessor:
         out, self.changes = self.changes, []
         return out
 
+    def encoded(self, wanted: Wanted) -> bytes | None:
+        """What to propose; None if that cannot be told, and the change is refused."""
+        try:
+            return encode_command(wanted.command(self.view))
+        except Exception as error:  # noqa: BLE001 - see 4 above
+            asked = wanted.open
+            self._note_and_fail(asked, *self._refusal(asked.request, error))
+            return None
+
     def applied(self, wanted: Wanted, reply: Reply) -> None:
         """The fate of a change, or of one part of it."""
         asked, change = wanted
         if not isinstance(change, tuple):
-            decided = change.applied(self.view, reply)
+            try:
+                decided = change.applied(self.view, reply)
+            except Exception as error:  # noqa: BLE001 - see 4 above
+                decided = Rejected(*self._refusal(asked.request, error))
             if decided is None:
                 self._rests.append(wanted)
                 return
@@ -337,8 +368,11 @@ class RequestProcessor:
             self._end(asked, self._answer(rule, asked, reply))
         else:
             assert isinstance(reply, Rejected)
-            self._note(asked, reply.text)
-            self._fail(asked, reply.code, reply.text)
+            self._note_and_fail(asked, reply.code, reply.text)
+
+    def _note_and_fail(self, asked: OpenRequest, code: Code, text: str) -> None:
+        self._note(asked, text)
+        self._fail(asked, code, text)
 
     # ---- waits --------------------------------------------------------------------------------
 
@@ -371,10 +405,9 @@ class RequestProcessor:
                 self._no_longer_waits(key)
                 self._note(asked)
                 self._end(asked, end.value)
-            except REFUSALS as error:
+            except Exception as error:  # noqa: BLE001 - see 4 above
                 self._no_longer_waits(key)
-                self._note(asked, str(error))
-                self._fail(asked, Code(error.code), str(error))
+                self._note_and_fail(asked, *self._refusal(asked.request, error))
 
     def _no_longer_waits(self, key: Key) -> OpenRequest:
         asked, _ = self._waits.pop(key)
@@ -389,8 +422,8 @@ class RequestProcessor:
             self._end(asked, None)
             try:
                 self._take(asked)
-            except REFUSALS as error:
-                self._refuse(asked.key[0], asked.request, Code(error.code), str(error))
+            except Exception as error:  # noqa: BLE001 - see 4 above
+                self._refuse(asked.key[0], asked.request, *self._refusal(asked.request, error))
 
     # ---- reads --------------------------------------------------------------------------------
 
@@ -414,10 +447,10 @@ class RequestProcessor:
                 self._ready.popleft()
                 left -= _work(asked.rule)
                 self._end(asked, end.value)
-            except REFUSALS as error:
+            except Exception as error:  # noqa: BLE001 - see 4 above
                 self._ready.popleft()
                 left -= _work(asked.rule)
-                self._fail(asked, Code(error.code), str(error))
+                self._fail(asked, *self._refusal(asked.request, error))
 
     # ---- out ----------------------------------------------------------------------------------
 
