@@ -93,7 +93,7 @@ def _field(name: str, hint: object) -> list[Objection]:
         return [_given(o) for arg in args for o in _field(name, arg)]
     if _is_record(hint) and bounded(hint):
         check = objections(hint)
-        return [lambda value: None if (wrong := check(value)) is None else f"{name}: {wrong}"]  # type: ignore[arg-type]
+        return [lambda value: None if (wrong := check(value)) is None else f"{name}: {wrong}"]
     return []
 
 
