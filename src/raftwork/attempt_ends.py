@@ -3,7 +3,10 @@
 They are no errors: an attempt ends with each of them as its code wants it to.
 """
 
+from typing import Final
+
 from raftwork.durations import Duration, seconds
+from raftwork.features.limit_settings import SHUT_MAX_MS
 
 
 class Retry(Exception):
@@ -24,6 +27,10 @@ class Retry(Exception):
         return super().__str__() or f"its code asked for another attempt{when}"
 
 
+#: For longer no code may hold up the tasks of a limit.
+RETRY_AFTER_MAX_S: Final = SHUT_MAX_MS // 1_000
+
+
 class RateLimited(Exception):
     """What it talks to wants no more for now: nothing of the same limits runs for so long.
 
@@ -36,6 +43,11 @@ class RateLimited(Exception):
         super().__init__(text)
         #: In seconds.
         self.retry_after = seconds("retry_after", retry_after)
+        if self.retry_after > RETRY_AFTER_MAX_S:
+            raise ValueError(
+                f"retry_after must be at most {RETRY_AFTER_MAX_S} seconds (31 days), got"
+                f" {self.retry_after}: it would hold up all tasks of the limit for so long"
+            )
         self.limit = limit
 
     def __reduce__(self) -> tuple[object, ...]:

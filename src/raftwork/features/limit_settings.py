@@ -17,6 +17,8 @@ PER_SECOND_MAX: Final = 1_000_000
 PERIOD_MAX_MS: Final = 31 * 86_400_000
 BURST_MAX: Final = 10_000
 RATE_LENGTH_MAX: Final = 32
+#: For so long code may shut what it counts for, ms.
+SHUT_MAX_MS: Final = PERIOD_MAX_MS
 #: Limits that one task counts for.
 LIMITS_OF_TASK_MAX: Final = 8
 #: Later than any machine time.
@@ -48,6 +50,9 @@ class Quota(NamedTuple):
     burst: int = 1  # hand-outs at once, after a pause that was long enough
     per: str = ""  # counts apart by each "tenant" or "key"
     paused_until: int = 0  # machine time
+    #: Machine time of the last word on what it allows; it grows with each. What a gate owed before
+    #: is no more than it could owe now, and what code had shut is open (broker/machine/gates.py).
+    since: int = 0
 
     @property
     def interval(self) -> int:
