@@ -84,13 +84,6 @@ _BUGS: tuple[tuple[str, str, str, str, int], ...] = (
         40,
     ),
     (
-        "what code has shut stays shut after a resume",
-        f"{_MACHINE}.gates:Gate.follow",
-        "if self.since < quota.since:",
-        "if self.since < quota.since and not self.shut_until:",
-        40,
-    ),
-    (
         "to shut a limit counts as a failure",
         f"{_MACHINE}.attempts:hold_back",
         "_again(ledger, run, ledger.time if gates else command.until, effects)",
