@@ -3,10 +3,7 @@
 They are no errors: an attempt ends with each of them as its code wants it to.
 """
 
-from typing import Final
-
-from raftwork.durations import Duration, seconds
-from raftwork.features.limit_settings import SHUT_MAX_MS
+from raftwork.durations import RETRY_AFTER_MAX_S, Duration, seconds
 
 
 class Retry(Exception):
@@ -25,10 +22,6 @@ class Retry(Exception):
     def __str__(self) -> str:
         when = "" if self.after is None else f" after {self.after:g} s"
         return super().__str__() or f"its code asked for another attempt{when}"
-
-
-#: For longer no code may hold up the tasks of a limit.
-RETRY_AFTER_MAX_S: Final = SHUT_MAX_MS // 1_000
 
 
 class RateLimited(Exception):

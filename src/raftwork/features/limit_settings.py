@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from raftwork.durations import RETRY_AFTER_MAX_S
 from raftwork.errors import BadMessage, NewerMessage
 from raftwork.messages import NAME_MAX
 from raftwork.wire import pack, unpack
@@ -18,7 +19,7 @@ PERIOD_MAX_MS: Final = 31 * 86_400_000
 BURST_MAX: Final = 10_000
 RATE_LENGTH_MAX: Final = 32
 #: For so long code may shut what it counts for, ms.
-SHUT_MAX_MS: Final = PERIOD_MAX_MS
+SHUT_MAX_MS: Final = RETRY_AFTER_MAX_S * 1_000
 #: Limits that one task counts for.
 LIMITS_OF_TASK_MAX: Final = 8
 #: Later than any machine time.

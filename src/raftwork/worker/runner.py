@@ -14,8 +14,8 @@ from math import ceil
 from types import FrameType
 from typing import NamedTuple, ParamSpec, TypeVar, cast
 
-from raftwork.attempt_ends import RETRY_AFTER_MAX_S, RateLimited, Reject, Replacement, Resume, Retry
-from raftwork.durations import DURATION_MAX_S
+from raftwork.attempt_ends import RateLimited, Reject, Replacement, Resume, Retry
+from raftwork.durations import DURATION_MAX_S, RETRY_AFTER_MAX_S
 from raftwork.errors import BadMessage
 from raftwork.exception_names import kinds_of
 from raftwork.messages import (
