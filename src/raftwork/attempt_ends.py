@@ -3,7 +3,7 @@
 They are no errors: an attempt ends with each of them as its code wants it to.
 """
 
-from raftwork.durations import Duration, seconds
+from raftwork.durations import RETRY_AFTER_MAX_S, Duration, seconds
 
 
 class Retry(Exception):
@@ -36,6 +36,11 @@ class RateLimited(Exception):
         super().__init__(text)
         #: In seconds.
         self.retry_after = seconds("retry_after", retry_after)
+        if self.retry_after > RETRY_AFTER_MAX_S:
+            raise ValueError(
+                f"retry_after must be at most {RETRY_AFTER_MAX_S} seconds (31 days), got"
+                f" {self.retry_after}: it would hold up all tasks of the limit for so long"
+            )
         self.limit = limit
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 Duration = float | timedelta
 #: A century, in seconds: what is longer is a mistake.
 DURATION_MAX_S = 100 * 366 * 86_400
+#: For longer no code may hold up the tasks of a limit.
+RETRY_AFTER_MAX_S = 31 * 86_400
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 

@@ -743,7 +743,13 @@ _PREVENTION = (
     ),
     Break(
         "a queue's length is not looked at",
-        (Edit(f"{_FEATURES}.queue_limits:check_fits", "limit and held + new > limit", "False"),),
+        (
+            Edit(
+                f"{_FEATURES}.queue_limits:check_fits",
+                "limit and new > 0 and held + new > limit",
+                "False",
+            ),
+        ),
         ("test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room",),
     ),
     Break(

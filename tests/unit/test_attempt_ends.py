@@ -21,6 +21,14 @@ def test_it_is_the_same_in_another_process(error: Exception) -> None:
         assert (type(other), str(other), vars(other)) == (type(error), str(error), vars(error))
 
 
+def test_no_code_shuts_a_limit_for_ever() -> None:
+    month = 31 * 86_400
+    assert RateLimited(retry_after=month).retry_after == month
+    text = f"retry_after must be at most {month} seconds \\(31 days\\), got {month + 1}"
+    with pytest.raises(ValueError, match=text):
+        RateLimited(retry_after=month + 1)
+
+
 def test_a_pause_is_seconds_or_a_timedelta() -> None:
     assert Retry(after=timedelta(minutes=1)).after == 60
     assert str(Retry(after=1.5)) == "its code asked for another attempt after 1.5 s"

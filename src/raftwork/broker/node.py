@@ -27,7 +27,7 @@ from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import End, Kind, Sessions
 from raftwork.broker.outgoing_frames import OutgoingFrames
 from raftwork.broker.peer_events import KeyMayNot
-from raftwork.broker.routes import route, table
+from raftwork.broker.routes import read, route, table
 from raftwork.broker.service_counters import ServiceCounters
 from raftwork.broker.status import Counts, known_leader, not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
@@ -35,7 +35,6 @@ from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.durable_replica import Replica
 from raftwork.errors import BadMessage, NewerMessage
-from raftwork.features import to_broker
 from raftwork.features.catalogue import WORKER_REQUESTS
 from raftwork.messages import (
     BrokerStatus,
@@ -207,7 +206,7 @@ class Node:
         self._arriving = routing, None, now
         try:
             try:
-                message = to_broker.decode(frame)
+                message = read(frame)
             except NewerMessage as error:  # no offence: it finds out what it must do without
                 self._reply(routing, unsupported(error))
                 return True

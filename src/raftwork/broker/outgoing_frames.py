@@ -1,7 +1,9 @@
 """Frames for clients and workers on their way out. What cannot be sent fails by itself.
 
 An answer that cannot be said becomes a refusal: its asker would wait for it, and ask again, until
-its time is over. What was asked for may have been done all the same.
+its time is over. What was asked for may have been done all the same. Of outcomes that are pushed
+those that can be said are; of another one its state is told, and its data count as dropped: if its
+session was closed for it, the client would come back and watch it again, and all of its others.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from raftwork.errors import PayloadTooLarge
 from raftwork.features import from_broker
+from raftwork.features.results import Results
 from raftwork.messages import FRAME_BYTES_MAX, Code, Refused
 from raftwork.messages.registry import replies
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from raftwork.broker.containment import Containment
-    from raftwork.messages import FromBroker
+    from raftwork.messages import FromBroker, Result
 
 _ANSWERS: Final = frozenset(replies.values())
 
@@ -51,16 +54,20 @@ class OutgoingFrames:
                 while leaving:
                     routing, message = leaving[0]
                     try:
-                        frame = _encoded(message)
+                        frames = [_encoded(message)]
                     except Exception as error:  # noqa: BLE001 - as below
-                        frame = self._refusal(message, error)
-                    self._send(routing, frame)
+                        frames = self._instead(message, error)
+                    for frame in frames:
+                        self._send(routing, frame)
                     leaving.popleft()
             except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
                 self._boundary.stop(error)
 
-    def _refusal(self, message: FromBroker, error: Exception) -> bytes:
-        """Of what is answered with what cannot be said; raises the error if it is no answer."""
+    def _instead(self, message: FromBroker, error: Exception) -> list[bytes]:
+        """What is said in place of what cannot be; raises the error if nothing is."""
+        if isinstance(message, Results):
+            self._answer.stop(error)
+            return [_told(result) for result in message.results]
         if type(message) not in _ANSWERS:
             raise error
         self._answer.stop(error)
@@ -68,12 +75,20 @@ class OutgoingFrames:
             f"the broker failed to say its answer ({type(message).__name__}:"
             f" {type(error).__name__}), so what was asked for may have been done; its log says more"
         )
-        return from_broker.encode(Refused(cast("int", message[0]), Code.UNAVAILABLE, text))
+        return [from_broker.encode(Refused(cast("int", message[0]), Code.UNAVAILABLE, text))]
 
     def _failed(self) -> None:
         """The first of what is to leave could not be sent."""
         routing, _ = self._leaving.popleft()
         self._unsent(routing)
+
+
+def _told(result: Result) -> bytes:
+    """An outcome by itself; without its data if it cannot be said."""
+    try:
+        return _encoded(Results([result]))
+    except Exception:  # noqa: BLE001 - the log has it already
+        return _encoded(Results([result._replace(data=b"", forgotten=True)]))
 
 
 def _encoded(message: FromBroker) -> bytes:

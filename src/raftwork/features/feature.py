@@ -109,6 +109,8 @@ class Change(NamedTuple):
     One that `grows` enters new work, and is refused while the disks have no room for that, or the
     sender's key has no more tasks for now: it tells how many it makes, 0 for what cannot be read.
     Where that is known only once it is done, it tells the most there could be, and `made` the rest.
+    One that `scans` looks through all tasks for those that it means, part by part: it is counted
+    apart from the others of its feature, and its parts go beside theirs, so none waits for it.
     """
 
     request: type[Frame]
@@ -118,6 +120,7 @@ class Change(NamedTuple):
     waits: Callable[[Frame], bool] | None = None
     grows: Callable[[View, Frame], int] | None = None
     made: Callable[[Done], int] | None = None
+    scans: Callable[[Frame], bool] | None = None
 
 
 class Read(NamedTuple):
@@ -159,6 +162,7 @@ def change(
     *,
     grows: Callable[[View, Q], int] | None = None,
     made: Callable[[Done], int] | None = None,
+    scans: Callable[[Q], bool] | None = None,
 ) -> Rule:
     """A request that becomes a command. See Change."""
     return Change(
@@ -169,6 +173,7 @@ def change(
         cast("Callable[[Frame], bool] | None", waits),
         cast("Callable[[View, Frame], int] | None", grows),
         made,
+        cast("Callable[[Frame], bool] | None", scans),
     )
 
 

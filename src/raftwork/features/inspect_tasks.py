@@ -328,7 +328,7 @@ def _one(view: "View", row: _Row, name: str, run: "Running | None", ran_on: str)
         number=row.seq,
         id=row.id,
         name=name,
-        queue=_queue(ledger, row),
+        queue=ledger.queue_name(row.queue),
         state=state,
         key=row.key,
         tenant=row.tenant,
@@ -352,12 +352,6 @@ def _names(ledger: "Ledger", rows: Sequence[_Row]) -> "Mapping[int, str]":
 
 def _name(row: _Row, names: "Mapping[int, str]") -> str:
     return decode_spec(row.spec).name if row.spec else names.get(row.named, "")
-
-
-def _queue(ledger: "Ledger", row: _Row) -> str:
-    """Empty if it was deleted."""
-    queue = ledger.numbered.get(row.queue)
-    return "" if queue is None else queue.name
 
 
 def _error(row: _Row) -> str:

@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from raftwork.durations import RETRY_AFTER_MAX_S
 from raftwork.errors import BadMessage, NewerMessage
 from raftwork.messages import NAME_MAX
 from raftwork.wire import pack, unpack
@@ -17,6 +18,8 @@ PER_SECOND_MAX: Final = 1_000_000
 PERIOD_MAX_MS: Final = 31 * 86_400_000
 BURST_MAX: Final = 10_000
 RATE_LENGTH_MAX: Final = 32
+#: For so long code may shut what it counts for, ms.
+SHUT_MAX_MS: Final = RETRY_AFTER_MAX_S * 1_000
 #: Limits that one task counts for.
 LIMITS_OF_TASK_MAX: Final = 8
 #: Later than any machine time.
@@ -48,6 +51,9 @@ class Quota(NamedTuple):
     burst: int = 1  # hand-outs at once, after a pause that was long enough
     per: str = ""  # counts apart by each "tenant" or "key"
     paused_until: int = 0  # machine time
+    #: Machine time of the last word on what it allows; it grows with each. What a gate owed before
+    #: is no more than it could owe now, and what code had shut is open (broker/machine/gates.py).
+    since: int = 0
 
     @property
     def interval(self) -> int:

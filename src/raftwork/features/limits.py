@@ -103,7 +103,7 @@ class LimitResumed(NamedTuple):
 
 @request(122, reply=LimitResumed)
 class ResumeLimit(NamedTuple):
-    """End a limit's pause."""
+    """End a limit's pause, and open what code had shut."""
 
     request: int
     name: Name
@@ -254,7 +254,7 @@ def _enters(ledger: "Ledger", spec: "Spec", task: "Entering") -> None:
 
 def _configure(ledger: "Ledger", command: ConfigureLimit, effects: list[Effect]) -> None:
     quota = _configured(ledger, command)
-    ledger.gates.set(command.name, quota)
+    ledger.gates.renew(ledger, command.name, quota)
     effects.append(LimitChanged(command.name))
     ledger.journal.note(Happened(EventKind.LIMIT_CHANGED, name=command.name))
 
@@ -282,8 +282,11 @@ def _configured(ledger: "Ledger", command: ConfigureLimit) -> Quota:
 
 
 def _pause(ledger: "Ledger", command: PauseGates, effects: list[Effect]) -> None:
-    quota = _known(ledger, command.name)
-    ledger.gates.set(command.name, quota._replace(paused_until=command.until))
+    quota = _known(ledger, command.name)._replace(paused_until=command.until)
+    if command.until:
+        ledger.gates.set(command.name, quota)
+    else:
+        ledger.gates.renew(ledger, command.name, quota)
     effects.append(LimitChanged(command.name))
     ledger.journal.note(Happened(EventKind.LIMIT_CHANGED, name=command.name, due=command.until))
 
@@ -400,7 +403,7 @@ def _limited(view: "View", task: "WaitingTask") -> Reason | None:
     gates, time = view.state.gates, max(view.time, view.state.time)
     for name in gates_named(task.gates) if task.phase == PENDING else ():
         quota, gate = gates.quotas.get(name[0]), gates.find(name)
-        if quota is not None and (until := gate.opens_at(quota, time, gate.held, gate.tat)):
+        if quota is not None and (until := gate.opens_at(quota, time, gate.held)):
             what = f"limit {name[0]}" + (f" of {name[1]}" if name[1] else "")
             return Reason("limit", _shut(view, what, quota, gate.held, until))
     return None
@@ -411,7 +414,7 @@ def _queue_limited(view: "View", task: "WaitingTask") -> Reason | None:
     if task.phase != PENDING or (quota := queue.quota) is None:
         return None
     gate = view.state.gates.find(("", queue.name))
-    until = gate.opens_at(quota, max(view.time, view.state.time), queue.running, gate.tat)
+    until = gate.opens_at(quota, max(view.time, view.state.time), queue.running)
     if not until:
         return None
     return Reason("limit", _shut(view, f"queue {queue.name}", quota, queue.running, until))

@@ -4,11 +4,11 @@ Progress is not state: it stands in no log, goes with the attempt, and may be a 
 tell the leader what is new, at most twice a second of a task, and all of it to a new leader.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from raftwork.errors import UnknownTask
-from raftwork.messages import State
-from raftwork.messages.bounds import Id
+from raftwork.messages import TOKENS_MAX, State
+from raftwork.messages.bounds import Between, Id
 from raftwork.messages.registry import reply, request, to_broker
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class TellProgress(NamedTuple):
     """A worker's: what its tasks said since it told the last time."""
 
     session: int
-    told: list[Told]
+    told: Annotated[list[Told], Between(0, TOKENS_MAX)]
 
 
 @reply(132)

@@ -22,13 +22,16 @@ LANES_MAX: Final = 100_000
 
 
 def check_fits(queue: "Queue", tasks: int, size: int) -> None:
-    """Raise QueueFull if new tasks with payloads of `size` bytes would take it over a limit."""
+    """Raise QueueFull if new tasks with payloads of `size` bytes would take it over a limit.
+
+    `size` may be what a waiting task is to have more: what is to have less always fits.
+    """
     settings = queue.settings
     for what, held, new, limit in (
         ("tasks", queue.unstarted, tasks, settings.max_length),
         ("bytes", queue.bytes, size, settings.max_bytes),
     ):
-        if limit and held + new > limit:
+        if limit and new > 0 and held + new > limit:
             raise QueueFull(
                 f"queue {queue.name!r} is full: {held} {what} wait, {limit} may, "
                 f"and {new} more were to come in"

@@ -392,6 +392,8 @@ def configure(ledger: "Ledger", command: Configure, _effects: list[Effect]) -> N
     values = check_settings(ledger, command)
     queue = ledger.touch(command.queue)
     queue.set(replace(queue.settings, **values))  # type: ignore[arg-type]
+    if queue.quota is not None:
+        ledger.gates.cut(ledger, queue.name, queue.quota)
     said = ", ".join(f"{name}={value}" for name, value in values.items())
     ledger.journal.note(
         Happened(EventKind.QUEUE_CONFIGURED, queue=queue.name, text=said[:TEXT_MAX])

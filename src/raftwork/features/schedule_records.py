@@ -30,7 +30,7 @@ _Source = Annotated[str, Between(1, NAME_MAX)]
 class Declared(NamedTuple):
     """A schedule as code declares it: packed Fields."""
 
-    id: str
+    id: ScheduleId
     fields: bytes
 
 

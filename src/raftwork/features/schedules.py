@@ -20,7 +20,6 @@ from raftwork.features import schedule_changes as changes
 from raftwork.features.effects import Done, Rejected, Reply
 from raftwork.features.schedule_order import settled
 from raftwork.features.schedule_plan import (
-    SCHEDULE_ID_MAX,
     Fields,
     Plan,
     check_plan,
@@ -101,11 +100,6 @@ def _whole(fields: Fields) -> Plan:
 def _check_declare(view: View, asked: DeclareSchedules) -> Declare | Done:
     """A worker that starts mostly finds all that it declares, and costs no entry then."""
     _check_level(view)
-    for each in asked.schedules:
-        if not 1 <= len(each.id) <= SCHEDULE_ID_MAX:
-            raise ProtocolError(
-                f"a schedule's id must have 1 to {SCHEDULE_ID_MAX} characters, got {len(each.id)}"
-            )
     command = Declare(asked.source, asked.schedules, asked.apply)
     rows = [view.state.schedules.find(each.id) for each in asked.schedules]
     fates = [

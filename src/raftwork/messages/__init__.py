@@ -71,6 +71,7 @@ from raftwork.messages.shared import decode_spec_strictly as decode_spec_strictl
 from raftwork.messages.shared import encode_spec as encode_spec
 from raftwork.messages.worker import HEARTBEAT_MS as HEARTBEAT_MS
 from raftwork.messages.worker import LAST_SESSION as LAST_SESSION
+from raftwork.messages.worker import TOKENS_MAX as TOKENS_MAX
 from raftwork.messages.worker import WAITS_MAX as WAITS_MAX
 from raftwork.messages.worker import About as About
 from raftwork.messages.worker import Acknowledged as Acknowledged

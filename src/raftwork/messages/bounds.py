@@ -5,7 +5,7 @@ stand with the field's type, and the broker's request processor refuses what bre
 """
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, NamedTuple, TypeGuard, get_args, get_origin, get_type_hints
 
 from raftwork.messages.registry import Frame
 from raftwork.messages.shared import ID_MAX, NAME_MAX
@@ -46,6 +46,12 @@ def objections(record: type[Frame]) -> Callable[[Frame], str | None]:
     return check
 
 
+def bounded(record: type[Frame]) -> bool:
+    """Whether any of its fields has bounds: the others need not be looked at."""
+    hints = get_type_hints(record, include_extras=True)
+    return any(_field(name, hint) for name, hint in hints.items())
+
+
 def lists(record: type[Frame]) -> tuple[int, ...]:
     """At which of a record's fields there are lists."""
     kinds = get_type_hints(record).values()
@@ -53,18 +59,27 @@ def lists(record: type[Frame]) -> tuple[int, ...]:
 
 
 def unbounded(record: type[Frame]) -> list[str]:
-    """The fields whose texts or lists may be of any length. Bytes count by the frame's size."""
+    """The fields whose texts or lists may be of any length. Bytes count by the frame's size.
+
+    Those of a record in it are named after the field and the record's own: `waits.ids`.
+    """
     hints = get_type_hints(record, include_extras=True)
-    return [name for name, hint in hints.items() if not _bounded(hint)]
+    return [found for name, hint in hints.items() for found in _unbounded(name, hint)]
 
 
-def _bounded(hint: object) -> bool:
+def _unbounded(name: str, hint: object) -> list[str]:
+    within = get_args(hint)
     if get_origin(hint) is Annotated:
-        kind, *_ = get_args(hint)
-        return all(map(_bounded, get_args(kind)))
-    if hint is str or get_origin(hint) in {list, tuple}:
-        return False
-    return all(map(_bounded, get_args(hint)))
+        within = get_args(within[0])
+    elif hint is str or get_origin(hint) is list or within[-1:] == (...,):
+        return [name]
+    elif _is_record(hint):
+        return [f"{name}.{each}" for each in unbounded(hint)]
+    return [found for each in within for found in _unbounded(name, each)]
+
+
+def _is_record(hint: object) -> TypeGuard[type[Frame]]:
+    return isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields")
 
 
 def _field(name: str, hint: object) -> list[Objection]:
@@ -76,6 +91,9 @@ def _field(name: str, hint: object) -> list[Objection]:
         return found + ([] if item is None else [_each(o) for o in _field(f"one of {name}", item)])
     if type(None) in args:
         return [_given(o) for arg in args for o in _field(name, arg)]
+    if _is_record(hint) and bounded(hint):
+        check = objections(hint)
+        return [lambda value: None if (wrong := check(value)) is None else f"{name}: {wrong}"]
     return []
 
 

@@ -1,8 +1,12 @@
 """Frames between brokers."""
 
-from typing import NamedTuple
+from typing import Annotated, Final, NamedTuple
 
+from raftwork.messages.bounds import Between, OptionalName
 from raftwork.messages.registry import from_broker, to_broker
+
+#: Characters of an address: of a name of DNS, and what stands around it.
+ADDRESS_MAX: Final = 512
 
 
 class DiskRoom(NamedTuple):
@@ -28,17 +32,17 @@ class PeerHello(NamedTuple):
     """
 
     version: int
-    consensus: str
-    name: str
+    consensus: OptionalName
+    name: OptionalName
     incarnation: bytes
     cluster_id: bytes
     wall: int  # ms since the epoch: machine time starts from a majority's median
     joining: bool = False
-    address: str = ""
+    address: Annotated[str, Between(0, ADDRESS_MAX)] = ""
     oldest: int = 0  # version it speaks besides; 0: no other
-    release: str = ""
+    release: OptionalName = ""
     levels: tuple[int, int] = (0, 0)  # of a cluster, that it runs (release.py)
-    http_key: str = ""  # the public key of the process that answers HTTP beside it
+    http_key: OptionalName = ""  # the public key of the process that answers HTTP beside it
 
 
 @from_broker.register(20)

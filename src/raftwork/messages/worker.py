@@ -3,8 +3,9 @@
 from enum import IntEnum
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple, cast
+from typing import Annotated, Final, NamedTuple, cast
 
+from raftwork.messages.bounds import Between, Id
 from raftwork.messages.failures import is_growth
 from raftwork.messages.registry import to_broker, to_worker
 from raftwork.messages.shared import Loss
@@ -16,6 +17,10 @@ HEARTBEAT_MS = 1_000
 #: This hello lists what ran as the process ended, not what had run: of an outcome that went with
 #: the process nobody is left who knows.
 LAST_SESSION = 2**62
+
+
+#: Tokens in one list of a worker's: more than one can have, with all outcomes that it keeps.
+TOKENS_MAX: Final = 200_000
 
 
 class Held(IntEnum):
@@ -49,7 +54,7 @@ class WorkerHello(NamedTuple):
     pid: int
     slots: int
     queues: list[str]
-    holding: list[Holding]
+    holding: Annotated[list[Holding], Between(0, TOKENS_MAX)]
     draining: bool
     oldest: int = 0  # version it speaks besides; 0: no other
 
@@ -247,7 +252,7 @@ class Deadlock(IntEnum):
 
 
 #: Of one task, ids told of what it waits for; of one that waits for more, none are.
-WAITS_MAX = 100
+WAITS_MAX: Final = 100
 
 
 class Wait(NamedTuple):
@@ -259,7 +264,7 @@ class Wait(NamedTuple):
     #: Its slot is free for others meanwhile.
     parked: bool = False
     #: Ids of tasks. None, and not parked: it waits no more.
-    ids: list[str] = []  # noqa: RUF012 - never changed, as all of a record
+    ids: Annotated[list[Id], Between(0, WAITS_MAX)] = []  # noqa: RUF012 - as above
     #: It does not give up by itself after a while.
     endless: bool = False
 
@@ -286,11 +291,12 @@ class Report(NamedTuple):
     """What happened at the worker since the last report; outcomes repeat until acknowledged."""
 
     session: int
-    started: list[Started]
-    outcomes: list[Outcome]
-    released: list[int]  # handed back unstarted
+    started: Annotated[list[Started], Between(0, TOKENS_MAX)]
+    outcomes: Annotated[list[Outcome], Between(0, TOKENS_MAX)]
+    released: Annotated[list[int], Between(0, TOKENS_MAX)]  # handed back unstarted
     window: int  # unstarted tasks it may hold beyond its slots
-    waits: list[Wait] = []  # noqa: RUF012 - what has changed of them; in a new session all
+    #: What has changed of them; in a new session all.
+    waits: Annotated[list[Wait], Between(0, TOKENS_MAX)] = []  # noqa: RUF012 - as above
 
 
 @to_broker.register(12)

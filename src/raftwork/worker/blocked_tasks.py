@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from raftwork import wait_observer
 from raftwork.errors import WouldDeadlock
-from raftwork.messages import WAITS_MAX, Deadlock, Hopeless, Wait
+from raftwork.messages import ID_MAX, WAITS_MAX, Deadlock, Hopeless, Wait
 from raftwork.wait_observer import Awaited
 from raftwork.worker.context import Context, task_of_this_code
 
@@ -66,6 +66,8 @@ class _Task:
         if len(self.waits) > WAITS_MAX:
             return Wait(token, self.turn, self.parked)
         ids = list(dict.fromkeys(wait.awaited.id for wait in self.waits))
+        if not all(0 < len(id_) <= ID_MAX for id_ in ids):
+            return Wait(token, self.turn, self.parked)  # of no task; brokers refuse such a report
         endless = bool(ids) and all(wait.awaited.endless for wait in self.waits)
         return Wait(token, self.turn, self.parked, ids, endless)
 

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 from raftwork.attempt_ends import RateLimited, Reject, Replacement, Resume, Retry
-from raftwork.durations import DURATION_MAX_S
+from raftwork.durations import DURATION_MAX_S, RETRY_AFTER_MAX_S
 from raftwork.errors import BadMessage
 from raftwork.exception_names import kinds_of
 from raftwork.messages import (
@@ -349,7 +349,11 @@ def _reached(error: BaseException) -> LimitReached | None:
     try:
         said = vars(error)
         after, limit = said.get("retry_after"), said.get("limit") or ""
-        if isinstance(after, int | float) and 0 <= after <= DURATION_MAX_S and type(limit) is str:
+        if (
+            isinstance(after, int | float)
+            and 0 <= after <= RETRY_AFTER_MAX_S
+            and type(limit) is str
+        ):
             message = _text(message_of(error), MESSAGE_MAX)
             return LimitReached(ceil(after * 1000), _text(limit, NAME_MAX), message)
     except BaseException:  # noqa: BLE001 - a user's method may raise anything

@@ -51,8 +51,8 @@ _BUGS: tuple[tuple[str, str, str, str, int], ...] = (
     (
         "rate judged by a local clock",
         f"{_GATES}.enter",
-        "gate.opens_at(quota, ledger.time, gate.held, gate.tat)",
-        "gate.opens_at(quota, int(__import__('time').time() * 1000), gate.held, gate.tat)",
+        "gate.opens_at(quota, ledger.time, gate.held)",
+        "gate.opens_at(quota, int(__import__('time').time() * 1000), gate.held)",
         40,
     ),
     (
@@ -72,8 +72,15 @@ _BUGS: tuple[tuple[str, str, str, str, int], ...] = (
     (
         "a limit that code has shut lets tasks in",
         f"{_MACHINE}.gates:Gate.opens_at",
-        "at = max(quota.paused_until, self.shut_until)",
+        "at = max(quota.paused_until, shut_until)",
         "at = quota.paused_until",
+        40,
+    ),
+    (
+        "a rate that is raised keeps what was owed to the old one",
+        f"{_MACHINE}.gates:Gate.owed",
+        "return min(self.tat, quota.since * 1_000 + quota.burst * quota.interval)",
+        "return self.tat",
         40,
     ),
     (
@@ -87,8 +94,8 @@ _BUGS: tuple[tuple[str, str, str, str, int], ...] = (
     (
         "a paused limit lets tasks in",
         f"{_MACHINE}.gates:Gate.opens_at",
-        "at = max(quota.paused_until, self.shut_until)",
-        "at = self.shut_until",
+        "at = max(quota.paused_until, shut_until)",
+        "at = shut_until",
         20,
     ),
 )

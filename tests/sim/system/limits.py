@@ -101,19 +101,31 @@ class LimitRules:
 
     # ---- limits ---------------------------------------------------------------------------------
 
-    def set(self, command: ConfigureLimit | PauseGates) -> None:
+    def set(self, command: ConfigureLimit | PauseGates, time: int) -> None:
         if isinstance(command, PauseGates):
             quota = self.quotas[command.name]._replace(paused_until=command.until)
             self._reached["limit paused"] += command.until > 0
+            opens = not command.until
         else:
             quota = changed(self.quotas.get(command.name, Quota()), changes_of(command.changes))
+            opens = True
             self._reached["limit set"] += 1
-            for gate, rate in self._rates.items():
-                if gate[0] == command.name:
-                    rate.times.clear()
             over = 0 < quota.concurrency < self.held_at_once(command.name)
             self._reached["limit set below what runs"] += over
-        self.quotas[command.name] = quota
+        self.quotas[command.name] = self._opened(command.name, quota, time) if opens else quota
+
+    def _opened(self, name: str, quota: Quota, time: int) -> Quota:
+        """Its gates begin anew: what they owe is no more than the quota lets them owe."""
+        quota = quota._replace(since=max(quota.since + 1, time))
+        most = quota.since * 1_000 + quota.burst * quota.interval
+        for gate, rate in self._rates.items():
+            if gate[0] == name:
+                rate.times.clear()
+                self._reached["a rate was raised over what was owed"] += rate.tat > most
+                rate.tat, rate.before = min(rate.tat, most), min(rate.before, most)
+        for gate in [gate for gate in self._shut if gate[0] == name]:
+            self._reached["what code had shut was opened"] += self._shut.pop(gate) > time
+        return quota
 
     def held_at_once(self, name: str) -> int:
         """How many tasks run at the fullest gate of this limit."""
@@ -217,11 +229,13 @@ class LimitRules:
         require(told_sums == run, "recount", lambda: f"{told_sums} are told, {run} run")
         for gate, rate in self._rates.items():
             found, now = gates.find(gate), time * 1_000
-            if max(found.tat, now) != max(rate.tat, now):
+            owed = found.owed(gates.quotas[gate[0]])
+            if max(owed, now) != max(rate.tat, now):
                 text = f"at {time} {gate} is charged until {rate.tat}, and is {found}"
                 raise Violation("rate charged", text)
         for gate, until in self._shut.items():
-            told_until = gates.find(gate).shut_until
+            found = gates.find(gate)
+            told_until = found.shut_until if found.since >= gates.quotas[gate[0]].since else 0
             if max(told_until, time) != max(until, time):
                 text = f"at {time} {gate} is shut until {until}, and is told: until {told_until}"
                 raise Violation("limit shut by code", text)

@@ -211,7 +211,7 @@ class QueueChecker:
         match command:
             case ConfigureLimit() | PauseGates():
                 if not isinstance(reply, Rejected):
-                    self.limits.set(command)
+                    self.limits.set(command, self.time)
             case GoOn():
                 self.lanes.went_on(command, reply)
             case MoveTo() if command.id in self.tasks:

@@ -192,6 +192,8 @@ COMMON = (
     "a rate was given back",
     "a gate was left by a loss",
     "a limit was shut by code",
+    "what code had shut was opened",
+    "a rate was raised over what was owed",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

@@ -68,7 +68,8 @@ class RequestHarness:
 
     def under_way(self) -> int:
         """Bytes of all requests that are under way."""
-        return sum(tally.bytes for tally in self.processor._tallies.values())
+        tallies = (self.processor._tallies, self.processor._scanning)
+        return sum(tally.bytes for each in tallies for tally in each.values())
 
     def say(self, request: Frame, me: bytes = ME) -> None:
         self.processor.request(me, request, len(to_broker.encode(request)))

@@ -263,6 +263,29 @@ def test_an_answer_that_cannot_be_said_is_refused_and_its_session_stands(one: Wo
     assert one.contained == ["an answer that goes out"]
 
 
+def test_of_outcomes_that_are_pushed_one_that_cannot_be_said_costs_its_data_alone(
+    one: World,
+) -> None:
+    """Its client would come back to a session that is closed, and watch all of them again."""
+    one.client()
+    good, bad, lost = (Result(id_, State.SUCCEEDED, b"data") for id_ in ("good", "bad", "lost"))
+
+    def strikes(encoder: object, message: object) -> bool:
+        return (
+            encoder is from_broker
+            and isinstance(message, Results)
+            and any(each.id == "bad" and each.data for each in message.results)
+        )
+
+    with bug(type(from_broker), "encode", strikes):
+        one.nodes["a"]._outgoing.frames.append((b"client", Results([good, bad, lost])))
+        one.run(20)
+    told = [each for frame in one.heard(b"client") for each in frame.results]  # type: ignore[attr-defined]
+    assert told == [good, bad._replace(data=b"", forgotten=True), lost]
+    assert one.contained == ["an answer that goes out"]
+    assert one.ask(b"client", request("x")) == [Enqueued(1)]  # its session stands
+
+
 def test_an_answer_longer_than_its_asker_reads_is_refused(
     one: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

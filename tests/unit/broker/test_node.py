@@ -35,6 +35,8 @@ from raftwork.features.schedule_records import DeclareSchedules, SchedulesDeclar
 from raftwork.messages import (
     NAME_MAX,
     PROTOCOL,
+    TOKENS_MAX,
+    WAITS_MAX,
     Acknowledged,
     Beat,
     BrokerStatus,
@@ -61,6 +63,7 @@ from raftwork.messages import (
     StatusRequest,
     Stop,
     ToBroker,
+    Wait,
     WorkerHello,
     WorkerWelcome,
 )
@@ -411,6 +414,32 @@ def test_an_unreadable_frame_is_answered_with_what_is_wrong(one: World, frame: b
     if isinstance(refused, Refused):
         assert (refused.request, refused.code) == (0, Code.PROTOCOL)
         assert refused.text
+
+
+@pytest.mark.parametrize(
+    ("frame", "text"),
+    [
+        (
+            Report(1, [], [], [], 0, [Wait(1, 1, ids=["a"] * (WAITS_MAX + 1))]),
+            "Report: one of waits: ids must have 0 to 100 items, got 101",
+        ),
+        (
+            Report(1, [], [], [1] * (TOKENS_MAX + 1), 0),
+            "Report: released must have 0 to 200000 items, got 200001",
+        ),
+        (
+            PeerHello(1, "raft", "n" * 256, b"", b"", 0),
+            "PeerHello: name must have 0 to 255 characters, got 256",
+        ),
+    ],
+    ids=["a wide wait", "too many tokens", "a long name"],
+)
+def test_a_frame_that_says_more_than_there_may_be_is_refused_as_unreadable(
+    one: World, frame: ToBroker, text: str
+) -> None:
+    assert not one.nodes["a"].receive(b"s", to_broker.encode(frame), one.now)
+    one.step()
+    assert one.heard(b"s")[0] == Refused(0, Code.PROTOCOL, text)
 
 
 # ---- three brokers ------------------------------------------------------------------------------

@@ -110,6 +110,38 @@ def test_cancels_under_way_are_bounded(harness: RequestHarness) -> None:
     assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
 
 
+def test_cancels_by_id_have_room_beside_those_that_look_through_all_tasks(
+    harness: RequestHarness,
+) -> None:
+    by_name = CancelTasks(0, Scope.NAME, [], "another", "", 100)
+    for request in range(cancel._CANCELS_MAX):
+        assert harness.ask(by_name._replace(request=request)) == []
+    (refused,) = harness.ask(EVERYTHING._replace(request=999, scope=Scope.QUEUE, name="default"))
+    assert isinstance(refused, Refused)
+    assert "cancels that look through all tasks are under way, 100 may be" in refused.text
+    assert harness.ask(of_ids("a", request=1_000)) == []
+    harness.commit()
+    assert TasksCancelled(1_000, 1) in harness.sent()
+
+
+def test_cancels_by_id_do_not_wait_for_the_parts_of_others(
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancel, "_PART", 1)
+    for request in range(20):
+        harness.say(CancelTasks(request, Scope.NAME, [], "another", "", 100))
+    harness.commit()
+    harness.say(of_ids("e", "d", "c", request=99))
+    harness.commit()
+    for _ in range(3):  # the last part finds that there is none
+        assert TasksCancelled(99, 3) not in harness.sent()
+        harness.next_turn()
+        assert len(harness.processor.changes) == 2  # one of either kind
+        harness.commit()
+    told = [m for m in harness.sent() if isinstance(m, TasksCancelled) and m.request == 99]
+    assert told == [TasksCancelled(99, 3)]
+
+
 def test_below_level_two_it_says_what_to_do(harness: RequestHarness) -> None:
     harness.machine.state.level = 1
     (refused,) = harness.ask(EVERYTHING)

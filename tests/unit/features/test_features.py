@@ -54,3 +54,22 @@ def test_features_are_told_apart_in_refusals() -> None:
 def test_no_text_or_list_of_a_request_may_be_of_any_length(request_: type[Frame]) -> None:
     """It would go into the log, or come back in a refusal."""
     assert unbounded(request_) == []
+
+
+#: Of what workers and brokers say, what is measured or replaced elsewhere, and where.
+MEASURED = {
+    "WorkerHello.name": "broker/workers/validation.py, which tells people of it",
+    "WorkerHello.host": "the same",
+    "WorkerHello.queues": "the same",
+    "Report.outcomes.loss.worker": "broker/workers/reports.py has the name of the hello instead",
+    "TellProgress.told.text": "broker/workers/task_notes.py drops a longer one",
+    "TellLog.lines": "broker/workers/live_logs.py takes the first LINES_MAX",
+    "TellLog.why": "broker/workers/live_logs.py takes the first WHY_MAX",
+}
+
+
+def test_no_text_or_list_of_a_worker_or_broker_may_be_of_any_length() -> None:
+    """One of them would have the leader to itself."""
+    others = [record for record in to_broker.records.values() if record not in replies]
+    found = {f"{record.__name__}.{each}" for record in others for each in unbounded(record)}
+    assert found == set(MEASURED)

@@ -63,6 +63,39 @@ def test_a_text_or_a_list_without_bounds_is_found() -> None:
     assert unbounded(Loose) == ["name", "ids", "texts", "maybe"]
 
 
+class Item(NamedTuple):
+    number: int
+    ids: Annotated[list[Id], Between(0, 2)] = []  # noqa: RUF012 - never changed
+
+
+class Nested(NamedTuple):
+    items: Annotated[list[Item], Between(0, 3)]
+    one: Item | None = None
+    loose: Loose | None = None
+    pair: tuple[int, int] = (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        (Nested([Item(1, ["a", "b"])] * 3), None),
+        (Nested([Item(1)] * 4), "items must have 0 to 3 items, got 4"),
+        (
+            Nested([Item(1), Item(1, ["a"] * 3)]),
+            "one of items: ids must have 0 to 2 items, got 3",
+        ),
+        (Nested([], Item(1, [""])), "one: one of ids must have 1 to 255 characters, got 0"),
+    ],
+)
+def test_the_records_in_a_record_are_measured_too(asked: Nested, text: str | None) -> None:
+    assert objections(Nested)(asked) == text
+
+
+def test_what_has_no_bounds_in_the_records_in_a_record_is_found() -> None:
+    names = ["name", "ids", "texts", "maybe"]
+    assert unbounded(Nested) == [f"loose.{name}" for name in names]
+
+
 def test_lists_are_found_by_their_place() -> None:
     assert lists(Asked) == (3,)
     assert lists(Loose) == (2, 3)

@@ -333,6 +333,12 @@ def test_a_derived_one_may_say_nonsense_too() -> None:
 
     assert decode_failure(outcome_of(raising(Odd())).data).type.endswith("Odd")
 
+    class Long(RateLimited):
+        def __init__(self) -> None:
+            self.retry_after = 10**9
+
+    assert decode_failure(outcome_of(raising(Long())).data).type.endswith("Long")
+
 
 def test_a_derived_retry_may_say_nonsense() -> None:
     class Odd(Retry):

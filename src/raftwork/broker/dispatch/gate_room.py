@@ -53,7 +53,7 @@ class GateRoom:
         held += self._ahead.get(gate, 0)
         if not (quota.tasks or quota.paused_until or found.shut_until):  # as nearly always
             return NEVER if 0 < quota.concurrency <= held else 0
-        return found.opens_at(quota, self.time, held, max(found.tat, self._tats.get(gate, 0)))
+        return found.opens_at(quota, self.time, held, self._tats.get(gate, 0))
 
     def _quota(self, gate: GateName) -> Quota | None:
         name, key = gate
@@ -72,7 +72,8 @@ class GateRoom:
             ahead[gate] = ahead.get(gate, 0) + 1
             quota = quotas.get(gate[0]) if gate[0] else self._quota(gate)
             if quota is not None and quota.tasks:
-                tats = (self._tats.get(gate, 0), self._gates.find(gate).tat, self.time * 1_000)
+                owed = self._gates.find(gate).owed(quota)
+                tats = (self._tats.get(gate, 0), owed, self.time * 1_000)
                 self._tats[gate] = max(tats) + quota.interval
 
     def gates_of(self, seq: int) -> tuple[GateName, ...]:

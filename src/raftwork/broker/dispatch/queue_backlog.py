@@ -136,6 +136,8 @@ class QueueBacklog:
     def ended(self, seqs: Collection[int]) -> None:
         """These tasks wait no more."""
         self._ordinary.ended(seqs)
+        for seq in seqs if self._in_flight.keeps_back else ():
+            self._count(self._in_flight.goes_on(seq, handed_out=False))
         if not self._lanes:
             return
         self._ended.update(seqs)
@@ -155,6 +157,10 @@ class QueueBacklog:
     def changed(self, tenant: str) -> None:
         """A task of this tenant of a fair queue is in flight no more."""
         self._turns.changed(tenant)
+
+    def _count(self, tenant: str | None) -> None:
+        if tenant is not None:
+            self.changed(tenant)
 
     def opened(self, gate: GateName) -> None:
         """There may be room at this gate."""
@@ -264,6 +270,7 @@ class QueueBacklog:
         self.skipped.add(rule, list(tasks))
         for task in tasks:
             self._stir(self._room.decided(task.seq))
+            self._count(self._in_flight.kept_back(task.seq))
 
     def take_skipped(
         self, rule: PlacementRule, count: int, size: int, *, safe: bool
@@ -273,7 +280,9 @@ class QueueBacklog:
         for task in self.skipped.take(rule, count, size, safe=safe):
             lane = self._machine.lane(task.lane) if task.lane else None
             gates = (*(gates_named(lane.gates) if lane else ()), *self._own_gates)
-            if any(map(self._room.shut_until, gates)):
+            goes = not any(map(self._room.shut_until, gates))
+            self._count(self._in_flight.goes_on(task.seq, handed_out=goes))
+            if not goes:
                 self.requeued(Requeued(self._queue, task.seq, task.lane, task.place))
                 continue
             if gates:

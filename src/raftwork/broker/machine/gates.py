@@ -12,6 +12,8 @@
 4. A gate has a row until time has opened it and nothing of it runs. A timer looks after those that
    time will open.
 5. What a limit allows is not part of its gates, so a change of it holds at once and moves no count.
+   Nor does a gate pay the debts of an old rate under a new one: 1/d made 100/s would be shut for a
+   day. There may be a million gates, so each follows where it is looked at (`Gate.follow`).
 """
 
 from collections import Counter
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 #: Gates kept in memory between transactions; the rest is read when it is needed.
 _KEPT_MAX: Final = 20_000
 
-_READ = "SELECT tat, last, before, shut_until, timer FROM gate WHERE name = ? AND key = ?"
-_PUT = "INSERT OR REPLACE INTO gate VALUES (?, ?, ?, ?, ?, ?, ?)"
+_READ = """SELECT tat, last, before, shut_until, timer, since FROM gate
+    WHERE name = ? AND key = ?"""
+_PUT = "INSERT OR REPLACE INTO gate VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DROP = "DELETE FROM gate WHERE name = ? AND key = ?"
 _OF_TIMER = "SELECT name, key FROM gate WHERE timer = ?"
 _ALL = "SELECT name, key FROM gate"
@@ -52,6 +55,7 @@ class Gate:
     before: int = 0
     shut_until: int = 0
     timer: int = 0
+    since: int = 0  # that of the quota that it follows
     stored: bool = False
 
     @property
@@ -64,17 +68,29 @@ class Gate:
         """Whether it has no row."""
         return not (self.timer or self.tat or self.shut_until)
 
-    def opens_at(self, quota: Quota, time: int, held: int, tat: int) -> int:
+    def owed(self, quota: Quota) -> int:
+        """Its `tat`, as far as it counts under this quota."""
+        if self.since >= quota.since:
+            return self.tat
+        return min(self.tat, quota.since * 1_000 + quota.burst * quota.interval)
+
+    def follow(self, quota: Quota) -> None:
+        """What was owed, or shut, before the last word on its limit counts as `owed` says."""
+        if self.since < quota.since:
+            self.tat, self.shut_until, self.since = self.owed(quota), 0, quota.since
+
+    def opens_at(self, quota: Quota, time: int, held: int, ahead: int = 0) -> int:
         """0 if one more may pass; else when time alone lets it (ms), or NEVER.
 
-        `held` and `tat` are as of what is to be counted already.
+        `held` is what is to be counted already, `ahead` the `tat` after it.
         """
         full = 0 < quota.concurrency <= held
         if not (quota.tasks or quota.paused_until or self.shut_until):
             return NEVER if full else 0
-        at = max(quota.paused_until, self.shut_until)
+        shut_until = self.shut_until if self.since >= quota.since else 0
+        at = max(quota.paused_until, shut_until)
         if quota.tasks:
-            us = tat - (quota.burst - 1) * quota.interval
+            us = max(self.owed(quota), ahead) - (quota.burst - 1) * quota.interval
             at = max(at, -(-us // 1_000))
         if at > time:
             return at
@@ -119,9 +135,22 @@ class Gates:
     # ---- limits --------------------------------------------------------------------------------
 
     def set(self, name: str, quota: Quota) -> None:
-        """This is what the limit allows from now on."""
+        """This is what the limit allows from now on, and its gates are as they are."""
         self.quotas[name] = quota
         self._db.execute("INSERT OR REPLACE INTO quota VALUES (?, ?)", (name, pack(quota)))
+
+    def renew(self, ledger: "Ledger", name: str, quota: Quota) -> None:
+        """As `set`; what its gates owed to an old rate, or code has shut, holds up nobody."""
+        self.set(name, quota._replace(since=max(quota.since + 1, ledger.time)))
+
+    def cut(self, ledger: "Ledger", queue: str, quota: Quota) -> None:
+        """The same for a queue, which has one gate."""
+        gate, name = self.find(("", queue)), ("", queue)
+        most = ledger.time * 1_000 + quota.burst * quota.interval
+        if gate.tat > most:
+            gate.tat = most
+            self._changes(name, gate, was_blank=False)
+            self.freed[name] = None
 
     def delete(self, name: str) -> None:
         """There is no such limit any more: its gates let everything in. What they count stays."""
@@ -140,7 +169,7 @@ class Gates:
             has_rows = self._rows_of.get(name[0], 0) > 0
             row = self._db.execute(_READ, name).fetchone() if has_rows else None
             if row is not None:
-                gate.tat, gate.last, gate.before, gate.shut_until, gate.timer = row
+                (gate.tat, gate.last, gate.before, gate.shut_until, gate.timer, gate.since) = row
                 gate.stored = True
         return gate
 
@@ -151,12 +180,12 @@ class Gates:
         quotas: list[tuple[GateName, Gate, Quota | None]] = []
         for name in names:
             gate, quota = self.find(name), self.quotas.get(name[0])
-            if quota is not None and gate.opens_at(quota, ledger.time, gate.held, gate.tat):
+            if quota is not None and gate.opens_at(quota, ledger.time, gate.held):
                 return False
             quotas.append((name, gate, quota))
         if queue.quota is not None:
             gate = self.find(of_queue := ("", queue.name))
-            if gate.opens_at(queue.quota, ledger.time, queue.running, gate.tat):
+            if gate.opens_at(queue.quota, ledger.time, queue.running):
                 return False
             if queue.quota.tasks:
                 self._charge(ledger, of_queue, gate, queue.quota, token)
@@ -172,6 +201,7 @@ class Gates:
         self, ledger: "Ledger", name: GateName, gate: Gate, quota: Quota, token: int
     ) -> None:
         was_blank = gate.blank
+        gate.follow(quota)
         gate.last, gate.before = token, gate.tat
         gate.tat = max(gate.tat, ledger.time * 1_000) + quota.interval
         self._changes(name, gate, was_blank=was_blank)
@@ -200,6 +230,8 @@ class Gates:
         """Nothing passes until then, machine time."""
         gate = self.find(name)
         was_blank = gate.blank
+        if (quota := self.quotas.get(name[0])) is not None:
+            gate.follow(quota)
         gate.shut_until = max(gate.shut_until, until)
         self._changes(name, gate, was_blank=was_blank)
         self._rest(ledger, name, gate)
@@ -226,7 +258,7 @@ class Gates:
             return
         until = max(gate.shut_until, -(-gate.tat // 1_000))
         if until <= ledger.time:
-            gate.tat = gate.last = gate.before = gate.shut_until = 0
+            gate.tat = gate.last = gate.before = gate.shut_until = gate.since = 0
             self._changes(name, gate, was_blank=False)
             return
         ledger.seq += 1
@@ -279,7 +311,7 @@ class Gates:
             gate = self._gates[name]
             if not gate.blank:
                 times = (gate.tat, gate.last, gate.before, gate.shut_until)
-                put.append((*name, *times, gate.timer))
+                put.append((*name, *times, gate.timer, gate.since))
             elif gate.stored:
                 drop.append(name)
             gate.stored = not gate.blank

@@ -123,6 +123,7 @@ CREATE TABLE gate (                 -- of a limit, and a key if it counts apart;
     before INTEGER NOT NULL,        -- tat before that
     shut_until INTEGER NOT NULL,    -- machine time in ms
     timer INTEGER NOT NULL,         -- what its timer calls it; 0 if it has none
+    since INTEGER NOT NULL,         -- of its limit, when all this was written
     PRIMARY KEY (name, key)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX gate_timer ON gate (timer) WHERE timer > 0;

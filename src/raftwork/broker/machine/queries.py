@@ -139,17 +139,20 @@ def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:
 
 
 def queues_of(ledger: Ledger, ids: Sequence[str]) -> dict[str, list[str]]:
-    """Of each of these tasks that is known, its queue; of a flow or a join, the flow's tasks'."""
+    """Of each of these tasks that is known, its queue; of a flow or a join, the flow's tasks'.
+
+    A queue that was deleted has no name any more: it is an empty one.
+    """
     known: dict[str, list[str]] = {}
     of_flow: dict[int, list[str]] = {}
     query, asked = _QUEUES_OF.at(ledger.level), (dumps(list(ids)),)
     for task, number, flow in list(ledger.db.execute(query, asked)):
         if number:
-            known[task] = [ledger.numbered[number].name]
+            known[task] = [ledger.queue_name(number)]
             continue
         if flow not in of_flow:
             inside = list(ledger.db.execute(_IN_FLOW, (flow,)))
-            of_flow[flow] = [ledger.numbered[queue].name for (queue,) in inside]
+            of_flow[flow] = [ledger.queue_name(queue) for (queue,) in inside]
         known[task] = of_flow[flow]
     return known
 
@@ -157,19 +160,14 @@ def queues_of(ledger: Ledger, ids: Sequence[str]) -> dict[str, list[str]]:
 def standings(ledger: Ledger, ids: Sequence[str]) -> list[Standing]:
     """Where the tasks of these ids stand, as far as they are known, in any order."""
     rows = ledger.db.execute(_STANDINGS, (dumps(list(ids)),))
-    return [Standing(seq, _state(ledger, seq, *row), _name(ledger, q)) for seq, q, *row in rows]
+    return [Standing(seq, _state(ledger, seq, *row), ledger.queue_name(q)) for seq, q, *row in rows]
 
 
 def standing(ledger: Ledger, seq: int) -> Standing | None:
     """Where the task of this number stands; None if it is not known."""
     for queue, *row in ledger.db.execute(_STANDING, (seq,)):
-        return Standing(seq, _state(ledger, seq, *row), _name(ledger, queue))
+        return Standing(seq, _state(ledger, seq, *row), ledger.queue_name(queue))
     return None
-
-
-def _name(ledger: Ledger, queue: int) -> str:
-    """The name of the queue of this number; none of a flow or a join, which are in no queue."""
-    return ledger.numbered[queue].name if queue else ""
 
 
 def outcomes(ledger: Ledger, ids: Sequence[str], limit_bytes: int) -> list[Result]:

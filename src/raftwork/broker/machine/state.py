@@ -344,6 +344,14 @@ class Ledger:
         dead: list[tuple[int]] = list(self.db.execute(_FIRST_DEAD, (limit,)))
         return [size for (size,) in results], [size for (size,) in dead]
 
+    def queue_name(self, number: int) -> str:
+        """Empty of a flow or a join, which are in no queue, and of a queue that was deleted.
+
+        Tasks with an outcome stay when their queue goes: of any task that may have one, ask here.
+        """
+        queue = self.numbered.get(number)
+        return "" if queue is None else queue.name
+
     def touch(self, name: str) -> Queue:
         """The queue whose row changes now: it is written at the next flush."""
         if name in self.queues:

@@ -61,8 +61,11 @@ Key = tuple[bytes, type["Frame"], int]
 class Tally:
     """What is under way of one feature."""
 
-    def __init__(self, feature: Feature) -> None:
+    def __init__(self, feature: Feature, *, scans: bool = False) -> None:
+        """`scans`: of the requests that look through all tasks; see Change."""
         self._about, self.budget = feature.about, feature.budget
+        self._about += " that look through all tasks" if scans else ""
+        self.scans = scans
         self.requests = 0
         self.bytes = 0
 
@@ -161,7 +164,9 @@ class RequestProcessor:
         self._frames: list[tuple[bytes, FromBroker]] = []
         #: The changes to propose; drained by `wanted`.
         self.changes: list[Wanted] = []
-        self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
+        self._scanning = {feature.about: Tally(feature, scans=True) for feature in FEATURES}
+        #: The rests of large changes. Each turn has the next part of one of either kind.
+        self._rests, self._scans = deque[Wanted](), deque[Wanted]()
         self._turn = 0
         self.noted: list[NoteAudit] = []  # for `audit`
         self._open: set[Key] = set()
@@ -205,12 +210,17 @@ class RequestProcessor:
                 if grant.confined:
                     request = self._confine(routing, request, grant)
                 charged = self._charge(service.rule, request, size, grant)
-            tally = self._tallies[service.feature.about]
+            tally = self._tally(service, request)
             self._take(_open((key, request, service.rule, tally, cost, grant, who, charged)))
         except REFUSALS as error:
             if who:
                 self.noted.append(noted(who, request, str(error)))
             self._refuse(routing, request, Code(error.code), str(error))
+
+    def _tally(self, service: _Service, request: Frame) -> Tally:
+        rule = service.rule
+        scans = type(rule) is Change and rule.scans is not None and rule.scans(request)
+        return (self._scanning if scans else self._tallies)[service.feature.about]
 
     def _charge(self, rule: Rule, request: Frame, size: int, grant: Grant) -> int:
         """Take the tasks that it makes of its key's rate, before it costs us more; how many."""
@@ -355,7 +365,7 @@ class RequestProcessor:
             except Exception as error:  # noqa: BLE001 - see 4 above
                 decided = Rejected(*self._refusal(asked.request, error))
             if decided is None:
-                self._rests.append(wanted)
+                (self._scans if asked.tally.scans else self._rests).append(wanted)
                 return
             reply = decided
         rule = asked.rule
@@ -379,12 +389,12 @@ class RequestProcessor:
     @property
     def polls(self) -> bool:
         """Whether anything is to be looked at where something happened."""
-        return bool(self._waits or self._rests or self._early)
+        return bool(self._waits or self._rests or self._scans or self._early)
 
     @property
     def polls_each_turn(self) -> bool:
         """Whether anything is to be looked at in every turn."""
-        return bool(self._rests or self._early or self._impatient)
+        return bool(self._rests or self._scans or self._early or self._impatient)
 
     def poll(self, now: int) -> None:
         """Answer what can be answered by now, and go on with large changes. Cheap if none wait.
@@ -394,8 +404,7 @@ class RequestProcessor:
         """
         if now > self._turn:
             self._turn = now
-            if self._rests:
-                self.changes.append(self._rests.popleft())
+            self.changes += [rests.popleft() for rests in (self._rests, self._scans) if rests]
         if self._early and self.view.all_heard:
             self._take_early()
         for key, (asked, polls) in list(self._waits.items()):
@@ -457,7 +466,7 @@ class RequestProcessor:
     @property
     def waiting(self) -> bool:
         """Whether answers, or the rest of large changes, wait for their turn."""
-        return bool(self._ready or self._rests)
+        return bool(self._ready or self._rests or self._scans)
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:
         """What may leave, drained."""

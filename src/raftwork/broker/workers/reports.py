@@ -28,6 +28,7 @@ from raftwork.broker.workers.retry_backoff import retry_at
 from raftwork.broker.workers.validation import failure_of, growth_of, log_of
 from raftwork.errors import PayloadTooLarge, ProtocolError
 from raftwork.features.history import NameWorker, Ran
+from raftwork.features.limit_settings import SHUT_MAX_MS
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.messages import LAST_SESSION, PAYLOAD_MAX, Failure, Held, Loss, encode_failure
 
@@ -268,7 +269,7 @@ class Reports:
                 self._commands.append(Postpone(outcome.token, time))
                 return
             if ended.limit is not None and self._machine.level >= LEVEL_OPTIONS:
-                until = min(time + (ended.after or 0), TIME_MAX)
+                until = min(time + min(ended.after or 0, SHUT_MAX_MS), TIME_MAX)
                 self._commands.append(HoldBack(outcome.token, until, ended.limit, ended.failure))
                 return
             retry_at = self._retry_at(outcome.token, time, ended.after)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from raftwork.broker.dispatch import queue_backlog
 from raftwork.broker.dispatch.queue_backlog import QueueBacklog
-from raftwork.broker.machine.commands import Command, Finish, Lose, Release
+from raftwork.broker.machine.commands import Command, Finish, HoldBack, Lose, Release
 from raftwork.features.effects import Effect, NotAssigned
 from raftwork.features.enqueue import Admit
 from raftwork.features.limit_settings import ENDLESS, changes
@@ -17,7 +17,7 @@ from raftwork.features.limits import ConfigureLimit, DropLimit, PauseGates
 from raftwork.features.queue_settings import Configure
 from raftwork.features.queue_settings import changes as queue_changes
 from raftwork.features.reschedule import MoveTo
-from raftwork.messages import Extras, Spec, encode_spec
+from raftwork.messages import Extras, Failure, Spec, encode_failure, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.dispatch.test_dispatcher import DispatcherHarness, dispatcher_of, worker
 
@@ -199,6 +199,29 @@ def test_a_limit_that_is_raised_or_deleted_lets_more_in_at_once() -> None:
     gated.do(limit("one", concurrency=1), put(*"abcde", limits=("one",)))
     assert gated.do(limit("one", concurrency=3)) == ["b", "c"]
     assert gated.do(DropLimit("one")) == ["d", "e"]
+
+
+def test_a_rate_that_is_raised_is_followed_at_once() -> None:
+    gated = Gated()
+    gated.do(limit("paced", rate="1/d"), Configure("default", queue_changes(rate="1/d")))
+    assert gated.do(put(*"abc", limits=("paced",))) == ["a"]
+    assert gated.later(1) == []
+    assert gated.do(limit("paced", rate="1/s")) == []
+    assert gated.do(Configure("default", queue_changes(rate="1/s"))) == []
+    assert gated.later(1_000) == ["b"]
+    assert gated.later(1_000) == ["c"]
+
+
+@pytest.mark.parametrize("word", [PauseGates("one", 0), limit("one", concurrency=4)])
+def test_what_code_has_shut_goes_on_when_somebody_says_so(word: Command) -> None:
+    gated = Gated(slots=1)
+    gated.do(limit("one", concurrency=5))
+    assert gated.do(put("a", "b", limits=("one",))) == ["a"]
+    (run,) = gated.queues.machine.running()
+    failure = encode_failure(Failure("RateLimited", "429", ""))
+    gated.over(HoldBack(run.token, gated.queues.time + 10**9, "", failure))
+    assert gated.go_on() == []
+    assert gated.do(word) == ["a"]
 
 
 @pytest.mark.parametrize("laned", [False, True])

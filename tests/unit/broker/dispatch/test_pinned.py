@@ -127,7 +127,7 @@ def test_what_comes_back_stands_where_it_stood(served: Served) -> None:
 
 
 def test_limits_hold_for_it(served: Served) -> None:
-    served.enter(ConfigureLimit("one", limit_changes(concurrency=1)))  # type: ignore[arg-type]
+    served.enter(ConfigureLimit("one", limit_changes(concurrency=1)))
     served.workers[0].slots = 2
     served.enter(to("w", limits=("one",)), to("w", id="c", limits=("one",)))
     first = served.hand_out()
@@ -153,7 +153,7 @@ def test_a_pause_holds_for_it(served: Served) -> None:
 
 def test_what_is_cancelled_is_not_handed_out_and_leaves_nothing(served: Served) -> None:
     served.enter(to("w"), to("w", id="c"), to("gone", id="d"))
-    served.enter(CancelSome(Scope.IDS, ["b/1.1"], "", "", 0, 0, 10**6, 500))  # type: ignore[arg-type]
+    served.enter(CancelSome(Scope.IDS, ["b/1.1"], "", "", 0, 0, 10**6, 500))
     served.enter(WorkerGone("gone", "default"))  # type: ignore[arg-type]
     assert served.serve() == ["c/1.1"]
     served.dispatcher.needs_plan = True

@@ -8,15 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork.broker.dispatch import backlog, lane_backlog
+from raftwork.broker.dispatch.in_flight import KEPT_BACK_MAX
 from raftwork.broker.dispatch.lane_backlog import LaneBacklog
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Release, Tick
 from raftwork.broker.placement.eligibility import ANYWHERE
 from raftwork.features import key_order
+from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Rejected, Replaced
 from raftwork.features.enqueue import Admit
 from raftwork.features.flow_graph import Graph, Node, encode_graph
 from raftwork.features.flows import Grow
 from raftwork.features.lanes import GoOn
+from raftwork.features.limit_settings import changes as limit_changes
+from raftwork.features.limits import ConfigureLimit
 from raftwork.features.queue_settings import Configure, changes
 from raftwork.features.reschedule import MoveTo
 from raftwork.messages import Extras, Failure, Spec, encode_failure, encode_spec
@@ -40,10 +44,13 @@ def put(
     delay: int = 0,
     halts: bool = False,
     created: int = 0,
+    name: str = "job",
+    limits: tuple[str, ...] = (),
 ) -> Admit:
     spec = Spec(
-        "job",
+        name,
         "default",
+        limits=limits,
         priority=USUAL + priority,
         ordered=bool(key),
         delay=delay,
@@ -66,7 +73,17 @@ class Served(DispatcherHarness):
         self.fails_over = fails_over
 
     def enter(
-        self, *commands: Admit | Configure | Grow | Finish | Lose | Release | Tick | GoOn
+        self,
+        *commands: Admit
+        | CancelSome
+        | Configure
+        | ConfigureLimit
+        | Finish
+        | GoOn
+        | Grow
+        | Lose
+        | Release
+        | Tick,
     ) -> None:
         self.propose(*commands)
         self.commit()
@@ -296,15 +313,79 @@ def test_a_delayed_task_takes_its_turn_in_the_key_when_it_is_due(served: Served)
 # ---- fairness -----------------------------------------------------------------------------------
 
 
-def test_tenants_take_turns_whatever_each_has_waiting(served: Served) -> None:
+def test_tenants_take_turns_whatever_each_has_waiting() -> None:
+    """Under one leader: each begins the turns anew."""
+    served = Served()
     served.enter(fair(), put(*(f"big{i}" for i in range(50)), tenant="big"))
     served.enter(put("s1", "s2", tenant="s"), put("t1", tenant="t"), put("nobody's"))
-    if served.fails_over:  # each leader begins the turns anew
-        return
     first = served.serve(7)
     assert Counter(name.rstrip("0123456789") for name in first) == Counter(
         {"big": 3, "s": 2, "t": 1, "nobody's": 1}
     )
+
+
+def _kept_back(served: Served, many: int, limits: tuple[str, ...] = ()) -> None:
+    """So many tasks of tenant "a" are taken, and no worker may have them."""
+    served.eligibility.does_not_know(served.workers[0].incarnation, "rare")
+    served.enter(
+        fair(), put(*(f"r{i}" for i in range(many)), tenant="a", name="rare", limits=limits)
+    )
+    assert served.serve(1) == []
+
+
+@pytest.mark.parametrize("shut", [False, True], ids=["no worker", "a gate shut meanwhile"])
+def test_what_is_kept_back_takes_no_turn_of_its_tenant(shut: bool) -> None:
+    served = Served(slots=2)
+    served.enter(ConfigureLimit("few", limit_changes(concurrency=20)), put("z", limits=("few",)))
+    assert served.id_of(served.hand_out()) == "z"
+    _kept_back(served, 10, ("few",))
+    if shut:
+        served.enter(ConfigureLimit("few", limit_changes(concurrency=1)))
+        served.eligibility.left(served.workers[0].incarnation)
+        assert served.serve(1) == []
+    served.enter(put(*(f"b{i}" for i in range(8)), tenant="b"))
+    served.enter(put(*(f"a{i}" for i in range(8)), tenant="a"))
+    assert Counter(name[0] for name in served.serve(8)) == Counter(a=4, b=4)
+
+
+def test_what_was_kept_back_counts_once_it_is_in_flight() -> None:
+    served = Served(slots=4)
+    _kept_back(served, 2)
+    served.eligibility.left(served.workers[0].incarnation)
+    served.enter(put(*(f"b{i}" for i in range(8)), tenant="b"))
+    served.enter(put(*(f"a{i}" for i in range(8)), tenant="a"))
+    served.plan()
+    served.commit()
+    ids = [served.id_of(token) for token, _ in served.handed]
+    assert Counter(ids) == Counter(["r0", "r1", "b0", "b1"])
+
+
+def test_what_ends_while_it_is_kept_back_leaves_nothing_behind() -> None:
+    served = Served()
+    _kept_back(served, 3)
+    in_flight = served.dispatcher._in_flight
+    assert len(in_flight._kept_back) == 3
+    served.enter(CancelSome(Scope.IDS, ["r0", "r1", "r2"], "", "", 0, 0, 99, 99))
+    served.serve()
+    assert not in_flight.keeps_back
+    assert in_flight._kept == {}
+    assert not in_flight._counts["default"]
+
+
+def test_a_tenant_of_whose_tasks_many_are_kept_back_leaves_room_for_others() -> None:
+    served = Served(slots=20)
+    served.eligibility.does_not_know(served.workers[0].incarnation, "rare")
+    served.enter(fair(), put(*(f"r{i}" for i in range(2_000)), tenant="a", name="rare"))
+    served.enter(put(*(f"b{i}" for i in range(400)), tenant="b"))
+    for _ in range(15):
+        before = len(served.handed)
+        served.plan()
+        served.commit()
+        tokens = [token for token, _ in served.handed[before:]]
+        assert len(tokens) == 20
+        served.over(Finish([(token, b"") for token in tokens]))
+    kept_back = served.dispatcher._in_flight._kept["default", "a"]
+    assert KEPT_BACK_MAX <= kept_back <= 2 * KEPT_BACK_MAX
 
 
 def test_without_fairness_the_order_is_that_of_places(served: Served) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from raftwork.broker.machine.commands import Command, Expire, Fail, Finish, Lose, Release, Tick
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import CancelAsked, Done, Effect, Settled, TokenRejected
@@ -220,8 +222,27 @@ def test_one_entry_looks_at_so_many_rows_and_says_where_the_next_goes_on(driver:
         rest = done.rest_after
         if not rest:
             break
-    assert parts == [Done(1, 2), Done(2, 4), Done(1, 0)]
+    assert parts == [Done(2, 3), Done(2, 5), Done(0, 0)]
     is_clean(driver)
+
+
+@pytest.mark.parametrize(
+    ("scope", "name"), [(Scope.ALL, ""), (Scope.NAME, "module.task"), (Scope.QUEUE, "default")]
+)
+def test_what_has_ended_is_passed_over_many_at_a_time(
+    driver: Driver, scope: Scope, name: str
+) -> None:
+    driver.enqueue(*map(str, range(50)))
+    for token in driver.assign(*range(1, 46)):
+        driver.finish(token)
+    driver.enqueue("other", spec=spec_of("other"))
+    done, _ = carry_out(driver, of(scope, name, limit=2))
+    assert done == Done(0, 20)
+    done, _ = carry_out(driver, of(scope, name, limit=2, after=20))
+    assert done == Done(0, 40)
+    done, _ = carry_out(driver, of(scope, name, limit=2, after=40))
+    assert done == Done(2, 47)
+    assert driver.state("48") is State.QUEUED
 
 
 def test_an_id_that_is_named_twice_ends_once(driver: Driver) -> None:

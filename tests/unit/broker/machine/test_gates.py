@@ -225,6 +225,35 @@ def test_a_pause_ends_by_itself_or_by_a_resume(driver: Limited) -> None:
 # ---- what code asks for ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "word",
+    [PauseGates("b", 0), limit("b", concurrency=4), limit("b")],
+    ids=["resumed", "set", "set as it was"],
+)
+def test_what_code_has_shut_is_opened_by_a_word_on_the_limit(
+    driver: Limited, word: Command
+) -> None:
+    driver.do(limit("a", concurrency=5), limit("b", concurrency=5))
+    driver.do(put("x", limits=("a", "b")), put("y", "z", limits=("b",)))
+    (token,) = driver.try_all(1).values()
+    driver.do(held_back(driver, token))
+    driver.do(word)
+    driver.reopen()
+    assert list(driver.try_all(1, 2)) == [2]  # "a" is shut still
+    (token,) = [run.token for run in driver.machine.running()]
+    driver.do(held_back(driver, token))  # it may shut it again
+    assert not driver.try_all(3)
+
+
+def test_a_pause_opens_nothing_that_code_has_shut(driver: Limited) -> None:
+    driver.do(limit("a", concurrency=5), put("x", "y", limits=("a",)))
+    (token,) = driver.try_all(1).values()
+    driver.do(held_back(driver, token))
+    driver.do(PauseGates("a", driver.now + 1_000))
+    driver.later(1_000)
+    assert not driver.try_all(2)
+
+
 def held_back(driver: Limited, token: int, limit: str = "") -> HoldBack:
     return HoldBack(token, driver.now + 5_000, limit, FAILURE)
 
@@ -322,6 +351,56 @@ def test_what_is_given_back_is_what_was_paid_whatever_the_rate_is_by_now(driver:
     tokens = driver.try_all(1)
     driver.do(limit("stripe", rate="1/h"))
     driver.release(tokens[1])
+    assert list(driver.try_all(2, 3)) == [2]
+
+
+@pytest.mark.parametrize("per", [{}, {"per": "key"}], ids=["together", "apart"])
+def test_a_rate_that_is_raised_forgives_what_the_new_one_would(
+    driver: Limited, per: dict[str, object]
+) -> None:
+    driver.do(limit("stripe", rate="1/d", burst=2, **per), put(*"abcdef"))
+    assert list(driver.try_all(1, 2, 3)) == [1, 2]
+    driver.later(1)  # two words at once are a millisecond apart
+    driver.do(limit("stripe", rate="1/s"))
+    driver.reopen()
+    assert not driver.try_all(3)
+    driver.later(1_000)
+    assert list(driver.try_all(3, 4)) == [3]
+    driver.later(2_000)
+    assert list(driver.try_all(4, 5, 6)) == [4, 5]
+
+
+def test_what_comes_back_after_a_rate_was_raised_owes_nothing_of_the_old_one(
+    driver: Limited,
+) -> None:
+    driver.do(limit("stripe", rate="1/d", burst=2), put(*"abcde"))
+    tokens = driver.try_all(1, 2)
+    driver.later(1)  # two words at once are a millisecond apart
+    driver.do(limit("stripe", rate="1/s"))
+    driver.release(tokens[2])
+    driver.later(1_000)
+    assert list(driver.try_all(2, 3)) == [2]
+
+
+def test_a_rate_that_was_raised_is_kept_from_then_on(driver: Limited) -> None:
+    """What is charged, or given back, under the new one is not forgiven again."""
+    driver.do(limit("stripe", rate="1/d"), put(*"abcdefgh"))
+    driver.try_all(1)
+    driver.do(limit("stripe", rate="1/s", burst=3))
+    driver.later(60_000)
+    tokens = driver.try_all(2, 3, 4, 5)
+    assert list(tokens) == [2, 3, 4]
+    driver.release(tokens[4])
+    assert list(driver.try_all(4, 5)) == [4]
+
+
+def test_a_queue_whose_rate_is_raised_is_forgiven_too(driver: Limited) -> None:
+    driver.do(Configure("default", queue_changes(rate="1/d")))
+    driver.enqueue("a", "b", "c")
+    assert list(driver.try_all(1, 2)) == [1]
+    driver.do(Configure("default", queue_changes(rate="1/s")))
+    assert not driver.try_all(2)
+    driver.later(1_000)
     assert list(driver.try_all(2, 3)) == [2]
 
 

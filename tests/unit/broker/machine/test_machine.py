@@ -91,7 +91,7 @@ FILLED = (
     "INSERT INTO laned VALUES (1, 1, 1)",
     "INSERT INTO key_order VALUES (1, '', 0)",
     "INSERT INTO key_waiting VALUES (1, '', 1, 1)",
-    "INSERT INTO gate VALUES ('', '', 0, 0, 0, 0, 0)",
+    "INSERT INTO gate VALUES ('', '', 0, 0, 0, 0, 0, 0)",
     "INSERT INTO unique_key VALUES ('', '', '', 1, '', 0, 0, 1)",
     "INSERT INTO quota VALUES ('', x'')",
     "INSERT INTO tag VALUES ('', '', 1, 1, 1)",

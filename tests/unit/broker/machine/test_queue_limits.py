@@ -1,5 +1,7 @@
 """Bounded queues: the log decides what fits, and what is in stays in."""
 
+from typing import Any
+
 import pytest
 
 from raftwork.features import queue_limits
@@ -7,7 +9,7 @@ from raftwork.features.effects import Rejected
 from raftwork.features.enqueue import Admit, check
 from raftwork.features.limit_settings import changes as limit_changes
 from raftwork.features.limits import ConfigureLimit
-from raftwork.messages import Code, Extras, Spec, encode_spec
+from raftwork.messages import Code, Extras, OnConflict, Spec, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.machine.driver import Driver, configured, spec_of
 
@@ -43,6 +45,57 @@ def test_a_limit_is_of_its_own_queue_alone(driver: Driver) -> None:
     driver.enqueue("a", "b")
     driver.enqueue("c", spec=spec_of("other"))
     assert driver.refusal(driver.put("d", spec=spec_of("other"))).code is Code.QUEUE_FULL
+
+
+def _unique(id_: str, payload: bytes, queue: str = "default", **options: Any) -> Admit:
+    spec = encode_spec(Spec("job", queue, on_conflict=OnConflict.REPLACE, **options))
+    return Admit(1_000_000, spec, pack([[id_, payload, "", Extras(unique="k")]]))
+
+
+@pytest.mark.parametrize("options", [{}, {"debounce": 1_000, "max_wait": 9_000}])
+def test_arguments_that_replace_others_need_room_for_what_they_have_more(
+    driver: Driver, options: dict[str, Any]
+) -> None:
+    configured(driver, max_bytes=10)
+    driver.apply(_unique("a", b"123456", **options))
+    driver.enqueue("x", payload=b"12")
+    refused = driver.refusal(_unique("b", b"123456789", **options))
+    assert (refused.code, "8 bytes wait, 10 may, and 3 more" in refused.text) == (
+        Code.QUEUE_FULL,
+        True,
+    )
+    assert driver.machine.queue("default").bytes == 8
+    assert not isinstance(driver.apply(_unique("c", b"12345678", **options)).replies[0], Rejected)
+    assert driver.machine.queue("default").bytes == 10
+
+
+def test_the_room_is_that_of_the_queue_where_the_other_task_waits(driver: Driver) -> None:
+    configured(driver, "other", max_bytes=5)
+    driver.apply(_unique("a", b"123", "other"))
+    assert "queue 'other' is full" in driver.refusal(_unique("b", b"123456")).text
+
+
+def test_what_replaces_others_by_less_is_never_refused(driver: Driver) -> None:
+    driver.apply(_unique("a", b"123456"))
+    driver.enqueue("x", payload=b"12345")
+    configured(driver, max_length=1, max_bytes=7)
+    batch = _unique("b", b"12345")
+    check(driver.machine.state, batch.spec, batch.tasks)
+    assert not isinstance(driver.apply(batch).replies[0], Rejected)
+    assert driver.machine.queue("default").bytes == 10
+
+
+def test_within_a_batch_the_last_arguments_count(driver: Driver) -> None:
+    configured(driver, max_bytes=10)
+    spec = encode_spec(Spec("job", "default", on_conflict=OnConflict.REPLACE))
+
+    def batch(*sizes: int) -> Admit:
+        rows = [[f"{n}", b"x" * size, "", Extras(unique="k")] for n, size in enumerate(sizes)]
+        return Admit(1_000_000, spec, pack(rows))
+
+    assert driver.refusal(batch(2, 6, 11)).code is Code.QUEUE_FULL
+    assert not isinstance(driver.apply(batch(2, 6, 10)).replies[0], Rejected)
+    assert driver.machine.queue("default").bytes == 10
 
 
 def test_what_is_stored_already_is_never_refused_as_full(driver: Driver) -> None:

@@ -4,12 +4,14 @@ import pytest
 
 from raftwork.broker.access.access_list import Grant
 from raftwork.broker.machine.commands import Assign, Finish, Tick
+from raftwork.broker.machine.queries import Standing
 from raftwork.features import to_broker
 from raftwork.features.effects import Settled
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.flow_graph import Graph, Node, encode_graph
 from raftwork.features.flows import SubmitFlow
 from raftwork.features.inspect_tasks import ShowTask
+from raftwork.features.pause_queue import Delete
 from raftwork.features.results import Answer, Ask, Results, Watch, Watched
 from raftwork.features.schedule_plan import Fields, encode_fields
 from raftwork.features.schedule_records import (
@@ -79,6 +81,39 @@ def fields(queue: str) -> bytes:
 
 def unknown(task: str) -> Result:
     return Result(task, State.UNKNOWN, b"")
+
+
+def test_a_task_of_a_queue_that_was_deleted_is_unknown() -> None:
+    """Nobody knows any more whose it was; the session goes on."""
+    one = Confined()
+    one.finish(1)
+    one.queues.apply(Delete("mail.in"))
+    assert one.told(Ask(1, ["mine"])) == [Answer(1, [unknown("mine")])]
+    assert one.ask(Watch(2, ["mine"])) == [Results([unknown("mine")]), Watched(2)]
+    one.barrier()
+    (refused,) = one.ask(ShowTask(3, "mine"))
+    assert isinstance(refused, Refused)
+    assert refused.code is Code.UNKNOWN_TASK
+
+
+def test_a_flow_with_a_task_of_a_queue_that_was_deleted_is_unknown() -> None:
+    one = Confined()
+    one.submit("flow", "mail.in", "mail.out")
+    assert one.told(Ask(1, ["flow"])) != [Answer(1, [unknown("flow")])]
+    for task in ("mail.in", "mail.out"):
+        for waits in one.queues.machine.waiting(task, 0, 9, 1_000):
+            one.finish(waits.seq)
+    one.queues.apply(Delete("mail.out"))
+    assert one.told(Ask(1, ["flow"])) == [Answer(1, [unknown("flow")])]
+
+
+def test_where_a_task_stands_is_known_after_its_queue_was_deleted() -> None:
+    """Of such a task others wait for the leader looks at it."""
+    one = Confined()
+    one.finish(1)
+    one.queues.apply(Delete("mail.in"))
+    assert one.queues.machine.standings(["mine"]) == [Standing(1, State.SUCCEEDED, "")]
+    assert one.queues.machine.standing(1) == Standing(1, State.SUCCEEDED, "")
 
 
 def test_a_state_of_another_queue_is_unknown() -> None:

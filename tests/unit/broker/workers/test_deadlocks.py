@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from raftwork.broker.machine.commands import Command
+from raftwork.broker.machine.queries import Standing
 from raftwork.broker.machine.state import Ledger
 from raftwork.broker.placement.eligibility import ANYWHERE
 from raftwork.broker.workers import deadlocks
@@ -435,6 +436,72 @@ def test_behind_too_many_tasks_nothing_is_found(
     harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deadlocks, "TASKS_MAX", 1)
+    first, second = harness.give(2)
+    _say(harness, _wait(first, "1"))
+    _say(harness, _wait(second, "0"))
+    assert _ended(harness) == []
+
+
+def test_a_report_that_says_the_same_again_and_again_costs_one_look(
+    harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (token,) = harness.give(1)
+    _queue(harness, "c")
+    looks = list[Sequence[str]]()
+    standings = harness.queues.machine.standings
+
+    def look(ids: Sequence[str]) -> list[Standing]:
+        looks.append(ids)
+        return standings(ids)
+
+    monkeypatch.setattr(harness.queues.machine, "standings", look)
+    _say(harness, *[_wait(token, "c", turn=turn) for turn in range(1_000)])
+    assert looks == [["c"]]
+
+
+def test_wide_waits_are_looked_at_a_few_with_each_beat(
+    harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one worker says may not take the time of all others."""
+    monkeypatch.setattr(deadlocks, "WORK_A_BEAT", 250)
+    harness.hello(2, slots=40)
+    tokens = harness.give(40)
+    ids = [f"c{number}" for number in range(100)]
+    _queue(harness, *ids)
+    harness.beats()
+    asked = 0
+    standings = harness.queues.machine.standings
+
+    def count(ids: Sequence[str]) -> list[Standing]:
+        nonlocal asked
+        asked += len(ids)
+        return standings(ids)
+
+    monkeypatch.setattr(harness.queues.machine, "standings", count)
+    for beat in range(5):
+        _say(harness, *[_wait(token, *ids, turn=beat) for token in tokens], session=2)
+        assert asked <= 500
+        asked = 0
+        harness.beats()
+        assert 100 <= asked <= 500
+        asked = 0
+
+
+def test_a_wait_that_is_not_looked_at_at_once_is_with_a_later_beat(
+    harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlocks, "WORK_A_BEAT", 1)
+    harness.beats()
+    first, second = harness.give(2)
+    _say(harness, _wait(first, "0"), _wait(second, "1", turn=2))
+    assert _ended(harness) == [Hopeless(first, 1, Deadlock.CYCLE)]
+    assert max(_later(harness) + _later(harness)) == Hopeless(second, 2, Deadlock.CYCLE)
+
+
+def test_behind_too_much_work_nothing_is_found(
+    harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlocks, "WORK_MAX", 3)
     first, second = harness.give(2)
     _say(harness, _wait(first, "1"))
     _say(harness, _wait(second, "0"))

@@ -22,7 +22,7 @@ from raftwork.broker.workers.reports import EXPIRY_GRACE_MS, FINISH_BYTES
 from raftwork.broker.workers.retry_backoff import retry_at
 from raftwork.broker.workers.validation import LOST_LOG_MAX, failure_of, growth_of, log_of
 from raftwork.features.flow_graph import Graph, Node, encode_graph
-from raftwork.features.limit_settings import changes
+from raftwork.features.limit_settings import SHUT_MAX_MS, changes
 from raftwork.features.limits import ConfigureLimit
 from raftwork.messages import (
     PAYLOAD_MAX,
@@ -315,6 +315,14 @@ def test_a_limit_that_was_reached_shuts_its_gates_and_counts_for_nothing(
     assert harness.state() is State.QUEUED
     gate = harness.queues.machine.gates.find(("stripe", ""))
     assert (gate.held, gate.shut_until) == (0, harness.queues.time + 30_000)
+
+
+def test_no_worker_shuts_a_limit_for_ever(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    harness.report(Outcome(token, False, encode_failure(LimitReached(2**62, "", "429"))))
+    (held_back,) = harness.commit()
+    assert isinstance(held_back, HoldBack)
+    assert held_back.until == harness.queues.time + SHUT_MAX_MS
 
 
 # ---- tasks that tasks make ----------------------------------------------------------------------
