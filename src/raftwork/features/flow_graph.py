@@ -236,7 +236,9 @@ def _check_more(at: int, node: Node, settings: "ClusterSettings") -> None:
     if node.broadcast:
         _check_broadcast(at, node, settings)
     if node.timeout > AT_MAX_MS:
-        raise ProtocolError(f"a timeout must be at most {AT_MAX_MS} ms, got {node.timeout}")
+        raise ProtocolError(
+            f"a timeout must be at most {AT_MAX_MS // 1000} s, got {node.timeout / 1000}"
+        )
     if node.extras != NO_EXTRAS:
         check_extras(node.extras, settings)
     if node.extras.unique:
