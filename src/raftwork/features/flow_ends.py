@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from raftwork.errors import UnknownTask
 from raftwork.features.cancel import ask_to_end
 from raftwork.features.effects import Done
-from raftwork.features.flow_nodes import FORGET, LET_GO, STOP, Row, end_without_code
+from raftwork.features.flow_joins import LET_GO, Row, end_without_code
+from raftwork.features.flow_nodes import FORGET, STOP
 from raftwork.features.task_row import FINISHED, WITHOUT_CODE
 from raftwork.features.waiting import end_unstarted, unstarted
 from raftwork.messages import Cancelled, CancelReason, State, encode_failure

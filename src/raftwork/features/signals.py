@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.errors import ProtocolError, UnknownTask
-from raftwork.features import flow_nodes, signal_rows
+from raftwork.features import flow_joins, signal_rows
 from raftwork.features.effects import Done, Effect
 from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import WITHOUT_CODE
@@ -76,11 +76,11 @@ def _signal(ledger: "Ledger", command: Signal, _effects: list[Effect]) -> Done:
 def _timed_out(ledger: "Ledger", seqs: Sequence[int], effects: list[Effect]) -> None:
     for seq in seqs:
         for row in list(ledger.db.execute(_ROW, (seq, WITHOUT_CODE))):
-            found = flow_nodes.Row(*row)
+            found = flow_joins.Row(*row)
             wait = signal_rows.wait_of(ledger, found.flow, seq)
             assert wait is not None, "a row waited for no signal, and timed out"
             failure = encode_failure(SignalTimedOut(wait.name[:NAME_MAX], wait.timeout))
-            flow_nodes.end_without_code(ledger, found, State.FAILED, failure, effects)
+            flow_joins.end_without_code(ledger, found, State.FAILED, failure, effects)
 
 
 def feature() -> "Feature":

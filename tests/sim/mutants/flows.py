@@ -4,6 +4,7 @@ from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.surgery import Edit
 
 _NODES = "raftwork.features.flow_nodes"
+_JOINS = "raftwork.features.flow_joins"
 _ATTEMPTS = "raftwork.broker.machine.attempts"
 
 FLOWS = tuple(
@@ -77,7 +78,7 @@ FLOWS = tuple(
         (
             "values by the order of the tasks' numbers",
             Edit(
-                f"{_NODES}:inputs",
+                f"{_JOINS}:inputs",
                 "    for dst, slot, state, body in list(ledger.db.execute(_IN, (str(list(seqs)),)))"
                 ":\n",
                 "    asked = (str(list(seqs)),)\n"
@@ -89,7 +90,7 @@ FLOWS = tuple(
         ),
         (
             "what waits for a failure runs",
-            Edit(f"{_NODES}:meets", "if kind & _NEEDS_END:", "if True:"),
+            Edit(f"{_JOINS}:meets", "if kind & _NEEDS_END:", "if True:"),
             20,
         ),
         (

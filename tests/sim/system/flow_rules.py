@@ -23,7 +23,8 @@ from raftwork.features.flow_graph import (
     kind_of,
     source,
 )
-from raftwork.features.flow_nodes import FIRE, LET_GO, STOP
+from raftwork.features.flow_joins import LET_GO, MAKE
+from raftwork.features.flow_nodes import FIRE, STOP
 from raftwork.features.flows import FlowSubmitted, Grow, SubmitFlow
 from raftwork.features.pins import WorkerGone
 from raftwork.messages import Code, Spec, State, decode_failure, decode_spec
@@ -448,7 +449,7 @@ class FlowRules:
     def entered(self, machine: Machine) -> None:
         """The entry is over: what waits for nothing has gone on, but for what is left due."""
         self._end_together(machine)
-        if not self.members or _left_due(machine, FIRE):
+        if not self.members or _left_due(machine, FIRE) or _left_due(machine, MAKE):
             self._queue.reached["flow: went on in another entry"] += bool(self.members)
             return
         if self._looked_at == self._queue.outcomes_committed:

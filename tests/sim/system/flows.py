@@ -40,6 +40,8 @@ _AWAY = 0.4
 #: Steps of one entry that flows take, and nodes of a flow that it looks at: few, so that some take
 #: several.
 STEPS_AT_ONCE, NODES_AT_ONCE = 9, 2
+#: Steps that rows without code may take in an entry: a second one is left for the next.
+MADE_AT_ONCE = 1
 #: The share of flows without a value that are retried just as they have ended, within so many ms.
 _AT_ONCE, _AT_ONCE_MS = 0.3, 15
 NODE = "node"

@@ -11,7 +11,14 @@ from random import Random
 
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
-from raftwork.features import cancel, flow_ends, flow_nodes, purge_queue, schedule_planner
+from raftwork.features import (
+    cancel,
+    flow_ends,
+    flow_joins,
+    flow_nodes,
+    purge_queue,
+    schedule_planner,
+)
 from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
@@ -24,7 +31,7 @@ from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.events import EventReader
 from tests.sim.system.faults import Faults
-from tests.sim.system.flows import NODES_AT_ONCE, STEPS_AT_ONCE, Flows
+from tests.sim.system.flows import MADE_AT_ONCE, NODES_AT_ONCE, STEPS_AT_ONCE, Flows
 from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.limits import Draw as LimitDraw
@@ -165,6 +172,7 @@ class World:
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
         steps, flow_nodes.STEPS_AN_ENTRY = flow_nodes.STEPS_AN_ENTRY, STEPS_AT_ONCE
+        made, flow_joins.STEPS_AN_ENTRY = flow_joins.STEPS_AN_ENTRY, MADE_AT_ONCE
         nodes, flow_ends._PART = flow_ends._PART, NODES_AT_ONCE
         late, schedule_planner.GRACE_MS = schedule_planner.GRACE_MS, LATE
         try:
@@ -215,6 +223,7 @@ class World:
         finally:
             reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
             flow_nodes.STEPS_AN_ENTRY, flow_ends._PART = steps, nodes
+            flow_joins.STEPS_AN_ENTRY = made
             schedule_planner.GRACE_MS = late
             for broker in self.brokers:
                 broker.disk.forget()

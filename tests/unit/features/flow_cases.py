@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Grew
-from raftwork.features import flow_nodes
+from raftwork.features import flow_joins, flow_nodes
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Assigned, Done, Effect
 from raftwork.features.flow_graph import (
@@ -87,7 +87,7 @@ def fail(driver: Driver, id_: str) -> list[Effect]:
 def given(driver: Driver, id_: str) -> list[object]:
     """The values that a task is handed out with, by slot."""
     seq = seq_of(driver, id_)
-    return [unpack_value(data) for _, data in flow_nodes.inputs(driver.machine.state, [seq])[seq]]
+    return [unpack_value(data) for _, data in flow_joins.inputs(driver.machine.state, [seq])[seq]]
 
 
 def made_by(driver: Driver, id_: str) -> tuple[str, str]:
