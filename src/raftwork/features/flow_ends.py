@@ -9,7 +9,7 @@ from raftwork.features.cancel import ask_to_end
 from raftwork.features.effects import Done
 from raftwork.features.flow_joins import LET_GO, Row, end_without_code
 from raftwork.features.flow_nodes import FORGET, STOP
-from raftwork.features.task_row import FINISHED, WITHOUT_CODE
+from raftwork.features.task_row import BLOCKED, CANCELLING, FINISHED, WITHOUT_CODE
 from raftwork.features.waiting import end_unstarted, unstarted
 from raftwork.messages import Cancelled, CancelReason, State, encode_failure
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Nodes that one entry looks at.
 _PART = 500
+#: The kind of timer; the ref is a row that was cancelled: what replaced it, or was to lead to it in
+#: what did, is to end, too.
+END_INPUTS: Final = 21
 #: For code that runs when its flow is to end, unless somebody says another, ms.
 _GRACE_MS: Final = 10_000
 
@@ -44,6 +47,8 @@ _FORGET = (
 )
 _WITHOUT_CODE = """SELECT seq, task.id, queue, spec, flags, flow
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ? ORDER BY seq"""
+_INPUTS = """SELECT DISTINCT src, phase FROM edge CROSS JOIN task ON task.seq = src
+    WHERE dst = ? AND state = 0 AND NOT flags & ? ORDER BY src LIMIT ?"""
 _FLOW = "SELECT number FROM task JOIN flow ON number = seq WHERE task.id = ?"
 _REASON = "SELECT cancelled FROM flow WHERE number = ?"
 _ASKED = """UPDATE flow SET cancelled = ? WHERE number = ? AND cancelled = 0
@@ -77,7 +82,11 @@ def cancel_part(ledger: Ledger, command: CancelSome, effects: list[Effect]) -> D
 
 
 def cancel_rows(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> int:
-    """Of these rows that have no code: a flow is asked to end, what was replaced is cancelled."""
+    """Of these rows that have no code a flow is asked to end, and others are cancelled.
+
+    Of a task that was replaced, what replaced it ends with it: else it ran on, and nobody could
+    have its value.
+    """
     count = 0
     for row in list(ledger.db.execute(_WITHOUT_CODE, (str(list(seqs)), WITHOUT_CODE))):
         found = Row(*row)
@@ -89,7 +98,26 @@ def cancel_rows(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> i
         else:
             data = encode_failure(Cancelled(CancelReason.USER))
             end_without_code(ledger, found, State.CANCELLED, data, effects)
+            if found.queue:
+                ledger.set_timer(ledger.time, END_INPUTS, found.seq)
     return count
+
+
+def end_inputs(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> None:
+    """Cancelled with a task that was replaced is the next part of what these wait for, too.
+
+    That is none of what is beside that task: it had run, so all that it waited for has ended. What
+    runs has nothing before it either.
+    """
+    for seq in seqs:
+        rows: list[tuple[int, int]] = list(ledger.db.execute(_INPUTS, (seq, CANCELLING, _PART)))
+        inputs = [src for src, _ in rows]
+        held = [src for src, phase in rows if phase in (BLOCKED, WITHOUT_CODE)]
+        cancel_nodes(ledger, inputs, _GRACE_MS, CancelReason.USER, effects)
+        for src in held:
+            ledger.set_timer(ledger.time, END_INPUTS, src)
+        if len(rows) == _PART:
+            ledger.set_timer(ledger.time, END_INPUTS, seq)
 
 
 def _flow_of_id(ledger: Ledger, id_: str) -> int | None:

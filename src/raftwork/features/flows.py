@@ -382,5 +382,6 @@ def feature() -> "Feature":
             TimerKind(flow_joins.LET_GO, flow_ends.let_go),
             TimerKind(flow_nodes.FORGET, flow_ends.forget),
             TimerKind(flow_nodes.STOP, flow_ends.stop),
+            TimerKind(flow_ends.END_INPUTS, flow_ends.end_inputs),
         ],
     )

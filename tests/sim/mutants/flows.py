@@ -48,6 +48,11 @@ FLOWS = tuple(
             100,
         ),
         (
+            "what replaces a task goes on when that is cancelled",
+            Edit("raftwork.features.flow_ends:cancel_rows", "if found.queue:", "if False:"),
+            20,
+        ),
+        (
             "a retry meets the edges",
             Edit(
                 f"{_ATTEMPTS}:_delay",
