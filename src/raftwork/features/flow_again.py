@@ -28,7 +28,7 @@ from raftwork.features.flows import (
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
 from raftwork.features.queue_limits import check_lanes
-from raftwork.features.signal_rows import await_signal, wait_of
+from raftwork.features.signal_rows import await_signal, check_kept, say_again, size_of, wait_of
 from raftwork.features.tags import tags_of
 from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import FED, FINISHED, LINKED
@@ -66,7 +66,6 @@ _EDGES = """SELECT dst, slot, src, kind FROM json_each(?) CROSS JOIN edge ON dst
     ORDER BY dst, slot"""
 _COUNT = """SELECT count(*) FROM task CROSS JOIN node ON node.flow = task.seq
     CROSS JOIN unmade ON unmade.seq = node.seq WHERE task.id = ? AND unmade.code"""
-_SAID = "INSERT INTO signal SELECT ?, name, 0, value FROM signal WHERE flow = ? AND seq = 0"
 _PIN = "UPDATE task SET due = NULL WHERE seq = ?"
 _COUNTS = "UPDATE flow SET nodes = ?, edges = ? WHERE number = ?"
 _OPEN = "UPDATE task SET open = ?, flow = ? WHERE seq = ?"
@@ -149,6 +148,7 @@ def _again(ledger: "Ledger", command: FlowAgain, effects: list[Effect]) -> Done:
     ids = {node.seq: f"{new}/{at}" for at, node in enumerate(nodes, 1)}
     check_ids(ledger, [new, *(ids[node.seq] for node in again)])
     _check_room(ledger, again, shared, sizes.edges)
+    check_kept(ledger, size_of(ledger, old))
     flow = ledger.seq = ledger.seq + 1
     insert_row(ledger, flow, new, _crc(new), decode_spec(spec), template, ledger.time)
     open_flow(ledger, flow, siblings=bool(siblings))
@@ -158,8 +158,8 @@ def _again(ledger: "Ledger", command: FlowAgain, effects: list[Effect]) -> Done:
         numbers[node.seq] = flow + at
     states = {node.seq: node.state for node in nodes}
     unmet, met = _edges(ledger, [*(node.seq for node in again), old], numbers, states)
-    ledger.db.execute(_SAID, (flow, old))
-    _enter(ledger, again, old, flow, numbers, ids, Counter(dst for dst, *_ in unmet), effects)
+    say_again(ledger, flow, old)
+    _enter(ledger, again, flow, numbers, ids, Counter(dst for dst, *_ in unmet), effects)
     edges.add(ledger, unmet, met)
     counts = (len(nodes), len(unmet) + len(met))
     _add(ledger, flow, [numbers[node.seq] for node in again], *counts)
@@ -255,7 +255,6 @@ def _edges(
 def _enter(
     ledger: "Ledger",
     again: list[_Node],
-    old: int,
     flow: int,
     numbers: "Mapping[int, int]",
     ids: "Mapping[int, str]",
@@ -277,7 +276,7 @@ def _enter(
             continue
         ledger.seq = seq
         insert_row(ledger, seq, ids[node.seq], 0, spec, node.payload, ledger.time)
-        wait = wait_of(ledger, old, node.seq)
+        wait = wait_of(ledger, node.seq)
         ledger.db.execute(_OPEN, (count + (wait is not None), flow, seq))
         if wait is not None:
             await_signal(ledger, flow, seq, wait.name, wait.timeout)

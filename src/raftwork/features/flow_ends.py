@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from raftwork.errors import UnknownTask
+from raftwork.features import signal_rows
 from raftwork.features.cancel import ask_to_end
 from raftwork.features.effects import Done
 from raftwork.features.flow_joins import LET_GO, Row, end_without_code
@@ -43,7 +44,6 @@ _UNPIN = "UPDATE flow SET pinned = pinned - ?, pinned_bytes = pinned_bytes - ? W
 _FORGET = (
     "DELETE FROM edge WHERE dst = ?",
     "DELETE FROM unmade WHERE seq = ?",
-    "DELETE FROM signal WHERE flow = ?",
 )
 _WITHOUT_CODE = """SELECT seq, task.id, queue, spec, flags, flow
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ? ORDER BY seq"""
@@ -210,6 +210,7 @@ def forget(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None
             continue
         for statement in _FORGET:
             ledger.db.execute(statement, (flow,))
+        signal_rows.forget(ledger, flow)
         for nodes, edges in list(
             ledger.db.execute("DELETE FROM flow WHERE number = ? RETURNING nodes, edges", (flow,))
         ):

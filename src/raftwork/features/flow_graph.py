@@ -27,6 +27,8 @@ EDGES_MAX: Final = 50_000
 GRAPH_BYTES_MAX: Final = 16 * 1024 * 1024
 #: Kinds of tasks in one graph, each with a Spec of its own.
 SPECS_MAX: Final = 1_000
+#: Signals that are said to one flow, and nodes of it that wait for some.
+SIGNALS_MAX: Final = 1_000
 #: Of the values that one node gets and its arguments, or that a join is made of. More would be
 #: refused by a worker's socket (FRAME_BYTES_MAX).
 INPUT_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -205,6 +207,12 @@ def _check_nodes(graph: Graph, specs: Sequence[Spec], settings: "ClusterSettings
     if not graph.nodes or graph.nodes[-1].spec:
         raise ProtocolError("the last node of a graph is a join: what becomes of it as a whole")
     nodes = [*graph.nodes, *graph.callbacks]
+    waits = sum(bool(node.signal) for node in graph.nodes)
+    if waits > SIGNALS_MAX:
+        raise PayloadTooLarge(
+            f"{waits} nodes of one flow wait for signals; {SIGNALS_MAX} may: let several wait for"
+            " one node that does"
+        )
     ids = [node.id for node in nodes if node.id]
     if len(set(ids)) < len(ids):
         raise ProtocolError("two nodes of one flow with the same id")

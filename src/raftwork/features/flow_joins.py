@@ -59,7 +59,12 @@ _CALLBACKS_ENDED = """UPDATE flow SET callbacks = callbacks - ? WHERE number = ?
 _KEPT = """UPDATE flow SET until = ?, pinned = pinned + ?, pinned_bytes = pinned_bytes + ?
     WHERE number = ?"""
 _ROW = "SELECT seq, id, queue, spec, flags, flow FROM task WHERE seq = ? AND phase = ?"
-_TEMPLATE = "SELECT body FROM task WHERE seq = ?"
+# Of what waited for a signal that is the signal's value.
+_TEMPLATE = """SELECT coalesce((
+        SELECT said.value FROM signal AS wait CROSS JOIN signal AS said
+        ON said.flow = wait.flow AND said.name = wait.name AND said.seq = 0
+        WHERE wait.seq = task.seq AND wait.seq > 0
+    ), body) FROM task WHERE seq = ?"""
 _IN = """SELECT dst, slot, state, body FROM edge CROSS JOIN task ON task.seq = src
     WHERE dst IN (SELECT value FROM json_each(?)) AND kind & 4 ORDER BY dst, slot"""
 _IN_STATES = """SELECT kind, src, state FROM edge CROSS JOIN task ON task.seq = src

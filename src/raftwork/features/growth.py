@@ -31,6 +31,7 @@ from raftwork.features.flows import (
     enter_nodes,
     open_flow,
 )
+from raftwork.features.signal_rows import check_waits
 from raftwork.features.task_row import LINKED, WITHOUT_CODE
 from raftwork.messages.flow_values import Reference, packed_reference
 from raftwork.wire import pack
@@ -143,6 +144,9 @@ def read_growth(ledger: Ledger, run: Running, command: Grew) -> Growth:
         refuse_broadcasts(graph)
         if graph.nodes:
             check_growth(ledger, graph)
+    if not flow and any(node.signal for node in spawned.nodes):
+        raise ProtocolError("a task of no flow spawned what waits for a signal: none can be said")
+    check_waits(ledger, flow or run.seq, [*spawned.nodes, *replaced.nodes])
     return Growth(ledger, run, flow, spawned, replaced)
 
 

@@ -9,7 +9,8 @@ from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
     from tests.sim.system.flow_rules import Member
-    from tests.sim.system.queue_checker import Known, QueueChecker
+    from tests.sim.system.known import Known
+    from tests.sim.system.queue_checker import QueueChecker
 
 
 class Replacements:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Grew
+from raftwork.broker.machine.links import Links
 from raftwork.features import flow_joins, flow_nodes
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Assigned, Done, Effect
@@ -124,7 +125,7 @@ def consistent(driver: Driver) -> None:
         )
         assert count == nodes
     links, before = driver.machine.state.links, driver.machine.state
-    known = (links.nodes, links.edges, links.pinned, links.pinned_bytes, links.flows)
+    known = _known(links)
     sums = (before.results, before.result_bytes, before.unfinished)
     claims: list[tuple[int, int]] = list(
         driver.db.execute(
@@ -138,8 +139,13 @@ def consistent(driver: Driver) -> None:
     assert {seq for seq, _ in claims} == {seq for (seq,) in kept}
     driver.reopen()
     links, after = driver.machine.state.links, driver.machine.state
-    assert known == (links.nodes, links.edges, links.pinned, links.pinned_bytes, links.flows)
+    assert known == _known(links)
     assert sums == (after.results, after.result_bytes, after.unfinished)
+
+
+def _known(links: Links) -> tuple[int, ...]:
+    pinned = (links.pinned, links.pinned_bytes)
+    return (links.nodes, links.edges, *pinned, links.flows, links.signal_bytes)
 
 
 def graph(*nodes: Node) -> bytes:

@@ -4,6 +4,7 @@ import pytest
 
 from raftwork.features import flow_ends
 from raftwork.features.cancel import CancelSome, Scope
+from raftwork.features.task_row import CANCELLING
 from raftwork.messages import State, decode_failure
 from tests.unit.broker.machine.driver import Driver
 from tests.unit.features.flow_cases import (
@@ -51,7 +52,9 @@ def test_what_replaces_a_task_ends_with_it(
     for id_ in ("f/1", "f/3", "c1", "c2", "c3", "c4", "d2"):
         assert driver.state(id_) is State.CANCELLED, id_
     assert driver.state("d1") is State.RUNNING
-    assert driver.machine.current(token).flags  # asked to end
+    running = driver.machine.current(token)
+    assert running is not None
+    assert running.flags & CANCELLING
     consistent(driver)
     driver.tick(later=20_000)
     assert driver.state("d1") is State.CANCELLED
