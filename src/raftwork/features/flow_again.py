@@ -18,6 +18,7 @@ from raftwork.features.entering import enter
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.flow_graph import EDGES_MAX, GRAPH_BYTES_MAX, NODES_MAX
 from raftwork.features.flow_joins import meets
+from raftwork.features.flow_nodes import UNMADE_BYTES_MAX
 from raftwork.features.flows import (
     EDGES_KEPT_MAX,
     NODES_KEPT_MAX,
@@ -143,8 +144,13 @@ def _again(ledger: "Ledger", command: FlowAgain, effects: list[Effect]) -> Done:
     shared = [node for node in nodes if node.code is None]
     again = [node for node in nodes if node.code is not None]
     there = phase == FINISHED and code is not None and len(nodes) == sizes.nodes
-    if not there or any(node.phase != FINISHED for node in shared):
-        raise UnknownTask(f"what the tasks of the flow {command.id} came to is no longer kept")
+    kept = all((node.phase, node.state) == (FINISHED, State.SUCCEEDED) for node in shared)
+    if not there or not kept:
+        raise UnknownTask(
+            f"what the tasks of the flow {command.id} came to is no longer kept, or what it takes"
+            f" to run them again: that is {UNMADE_BYTES_MAX} bytes for all flows, and"
+            f" {ledger.links.unmade_bytes} are kept; submit it anew"
+        )
     ids = {node.seq: f"{new}/{at}" for at, node in enumerate(nodes, 1)}
     check_ids(ledger, [new, *(ids[node.seq] for node in again)])
     _check_room(ledger, again, shared, sizes.edges)

@@ -41,10 +41,8 @@ _FREE = """UPDATE task SET due = ?1 WHERE seq = ?2
     AND NOT EXISTS (SELECT 1 FROM node WHERE node.flow = task.flow AND node.seq = ?2 AND kept = 1)
     RETURNING 1"""
 _UNPIN = "UPDATE flow SET pinned = pinned - ?, pinned_bytes = pinned_bytes - ? WHERE number = ?"
-_FORGET = (
-    "DELETE FROM edge WHERE dst = ?",
-    "DELETE FROM unmade WHERE seq = ?",
-)
+_DROP_UNMADE = """DELETE FROM unmade WHERE seq IN (SELECT value FROM json_each(?))
+    RETURNING length(spec) + length(payload)"""
 _WITHOUT_CODE = """SELECT seq, task.id, queue, spec, flags, flow
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ? ORDER BY seq"""
 _INPUTS = """SELECT DISTINCT src, phase FROM edge CROSS JOIN task ON task.seq = src
@@ -191,6 +189,12 @@ def buried(ledger: Ledger, seqs: Sequence[int]) -> None:
             ledger.set_timer(ledger.time, FORGET, seq)
 
 
+def _drop_unmade(ledger: Ledger, seqs: Sequence[int]) -> None:
+    """These are not run again."""
+    for (size,) in list(ledger.db.execute(_DROP_UNMADE, (str(list(seqs)),))):
+        ledger.links.unmade_bytes -= size
+
+
 def forget(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None:
     """The next part of what is left of these: of the nodes, then of the callbacks."""
     for flow in flows:
@@ -201,16 +205,16 @@ def forget(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None
             whose, seqs = -flow, _nodes(ledger, -flow)
         rows = [(seq,) for seq in seqs]
         ledger.db.executemany("DELETE FROM edge WHERE dst = ?", rows)
-        ledger.db.executemany("DELETE FROM unmade WHERE seq = ?", rows)
+        _drop_unmade(ledger, seqs)
         ledger.db.executemany(
             "DELETE FROM node WHERE flow = ? AND seq = ?", [(whose, seq) for seq in seqs]
         )
         if seqs:
             ledger.set_timer(ledger.time, FORGET, flow)
             continue
-        for statement in _FORGET:
-            ledger.db.execute(statement, (flow,))
+        ledger.db.execute("DELETE FROM edge WHERE dst = ?", (flow,))
         signal_rows.forget(ledger, flow)
+        _drop_unmade(ledger, [flow])
         for nodes, edges in list(
             ledger.db.execute("DELETE FROM flow WHERE number = ? RETURNING nodes, edges", (flow,))
         ):

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 #: cancelled by it two more.
 STEPS_AN_ENTRY = 3_000
 _STEPS_A_TASK: Final = 2
+#: Bytes of what it takes to run nodes without a value again (`unmade`), of all flows that are kept.
+#: Over it that of the oldest goes, so many rows an entry: to refuse an outcome is no choice, and
+#: what failed long ago must not keep new flows out. Those flows cannot be retried any more.
+UNMADE_BYTES_MAX = 256 * 1024 * 1024
+_UNMADE_AN_ENTRY: Final = 1_000
 #: Ids that are kept in memory.
 _IDS_MAX: Final = 1_000
 #: Kinds of timers; the ref is a task that has ended, or a flow (flow_ends.py).
@@ -62,7 +67,9 @@ _STOP = """UPDATE flow SET cancelled = ? WHERE number = ? AND siblings = 1 AND c
     RETURNING number"""
 _CANCELLED = "SELECT cancelled FROM flow WHERE number = ?"
 _KEEP = """INSERT INTO unmade SELECT task.seq, phase != ?, spec, body, coalesce(worker, '')
-    FROM task LEFT JOIN pin ON pin.seq = task.seq WHERE task.seq = ? AND flow > 0"""
+    FROM task LEFT JOIN pin ON pin.seq = task.seq WHERE task.seq = ? AND flow > 0
+    RETURNING length(spec) + length(payload)"""
+_OLDEST = "SELECT seq, length(spec) + length(payload) FROM unmade ORDER BY seq LIMIT ?"
 _OPEN = "SELECT open FROM task WHERE seq = ?"
 _PHASE = "SELECT phase FROM task WHERE seq = ?"
 _OF = "SELECT seq, flow, task.parent FROM json_each(?) CROSS JOIN task ON task.seq = value"
@@ -86,7 +93,8 @@ def settled(ledger: Ledger, seq: int, state: State, _effects: list[Effect]) -> N
     """
     ledger.links.ended.append(seq)
     if state is not State.SUCCEEDED:
-        ledger.db.execute(_KEEP, (WITHOUT_CODE, seq))
+        for (size,) in list(ledger.db.execute(_KEEP, (WITHOUT_CODE, seq))):
+            ledger.links.unmade_bytes += size
 
 
 def go_on(ledger: Ledger, effects: list[Effect]) -> None:
@@ -101,6 +109,19 @@ def go_on(ledger: Ledger, effects: list[Effect]) -> None:
         to_make -= flow_joins.make(ledger, ready, max(0, to_make), effects)
         if sources:
             left -= _fire(ledger, sources, max(0, left), effects)
+    if links.unmade_bytes > UNMADE_BYTES_MAX:
+        _drop_unmade(ledger)
+
+
+def _drop_unmade(ledger: Ledger) -> None:
+    """The next part of what is too much goes; the rest in the entries that follow."""
+    over, last = ledger.links.unmade_bytes - UNMADE_BYTES_MAX, 0
+    for seq, size in list(ledger.db.execute(_OLDEST, (_UNMADE_AN_ENTRY,))):
+        if over <= 0:
+            break
+        last, over = seq, over - size
+    ledger.db.execute("DELETE FROM unmade WHERE seq <= ?", (last,))
+    ledger.links.unmade_bytes = UNMADE_BYTES_MAX + over
 
 
 class _Source(NamedTuple):

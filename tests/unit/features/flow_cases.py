@@ -145,7 +145,7 @@ def consistent(driver: Driver) -> None:
 
 def _known(links: Links) -> tuple[int, ...]:
     pinned = (links.pinned, links.pinned_bytes)
-    return (links.nodes, links.edges, *pinned, links.flows, links.signal_bytes)
+    return (links.nodes, links.edges, *pinned, links.flows, links.signal_bytes, links.unmade_bytes)
 
 
 def graph(*nodes: Node) -> bytes:

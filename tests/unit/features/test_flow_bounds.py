@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.errors import BadMessage, PayloadTooLarge
-from raftwork.features import flow_again, flow_joins, key_order
+from raftwork.features import flow_again, flow_joins, flow_nodes, key_order
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.flow_again import FlowAgain
@@ -23,6 +23,7 @@ from raftwork.wire import pack
 from tests.unit.broker.machine.driver import Driver
 from tests.unit.features.flow_cases import (
     SPEC,
+    cancel_flow,
     consistent,
     edge,
     fail,
@@ -272,3 +273,51 @@ def test_a_flow_is_retried_so_many_times(driver: Driver, monkeypatch: pytest.Mon
     driver.apply(FlowAgain("f~3"))
     fail(driver, "f~4/1")
     assert "retried as the 5th; 3 are allowed" in driver.refusal(FlowAgain("f~4")).text
+
+
+def test_what_it_takes_to_run_failed_nodes_again_is_bounded_and_the_oldest_goes(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flow that failed is kept for as long as its result: a century, if that is asked for."""
+    for id_ in ("f", "g", "h"):
+        submit(driver, task(), task(), join(0, 1), id=id_)
+    one = fail_both(driver, "f")
+    monkeypatch.setattr(flow_nodes, "UNMADE_BYTES_MAX", 2 * one - 1)
+    fail_both(driver, "g")
+    consistent(driver)
+    assert driver.machine.state.links.unmade_bytes <= 2 * one - 1
+    refused = driver.refusal(FlowAgain("f"))
+    assert refused.code is Code.UNKNOWN_TASK
+    assert "submit it anew" in refused.text
+    driver.apply(FlowAgain("g"))
+    assert driver.state("g~2") is State.BLOCKED
+    for _ in range(6):
+        driver.tick(later=10_000_000)
+    fail(driver, "h/1")
+    consistent(driver)
+
+
+def fail_both(driver: Driver, flow: str) -> int:
+    fail(driver, f"{flow}/1")
+    fail(driver, f"{flow}/2")
+    return driver.machine.state.links.unmade_bytes
+
+
+def test_no_entry_drops_more_of_that_than_a_part(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(driver, *[task() for _ in range(6)], join(*range(6)))
+    cancel_flow(driver)
+    monkeypatch.setattr(flow_nodes, "UNMADE_BYTES_MAX", 0)
+    monkeypatch.setattr(flow_nodes, "_UNMADE_AN_ENTRY", 2)
+    left = [rows_of(driver)]
+    for at in range(4):
+        submit(driver, join(), id=f"e{at}")
+        left.append(rows_of(driver))
+    assert left == [7, 5, 3, 1, 0]
+    consistent(driver)
+
+
+def rows_of(driver: Driver) -> int:
+    ((rows,),) = driver.db.execute("SELECT count(*) FROM unmade")
+    return int(rows)
