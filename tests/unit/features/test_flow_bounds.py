@@ -321,3 +321,14 @@ def test_no_entry_drops_more_of_that_than_a_part(
 def rows_of(driver: Driver) -> int:
     ((rows,),) = driver.db.execute("SELECT count(*) FROM unmade")
     return int(rows)
+
+
+def test_a_flow_of_which_one_failed_node_is_gone_is_not_retried_without_it(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(driver, task(), task(), join(0, 1))
+    monkeypatch.setattr(flow_nodes, "UNMADE_BYTES_MAX", 0)
+    fail(driver, "f/1")
+    monkeypatch.undo()
+    fail(driver, "f/2")
+    assert driver.refusal(FlowAgain("f")).code is Code.UNKNOWN_TASK
