@@ -5,6 +5,7 @@
 2. Children are of their parent's flow. A task that is replaced ends as what replaces it does: it
    waits without code, so the edges from it are not met before that has ended, at any depth. One
    that was of no flow is one from then on.
+   One of no flow spawns tasks alone, which wait for nothing.
 3. A flow that was asked to end takes no children: what its code spawns then is dropped.
 """
 
@@ -144,8 +145,11 @@ def read_growth(ledger: Ledger, run: Running, command: Grew) -> Growth:
         refuse_broadcasts(graph)
         if graph.nodes:
             check_growth(ledger, graph)
-    if not flow and any(node.signal for node in spawned.nodes):
-        raise ProtocolError("a task of no flow spawned what waits for a signal: none can be said")
+    # Their edges, and what they wait for, would go with a flow, and there is none.
+    if not flow and any(node.inputs or not node.spec for node in spawned.nodes[:-1]):
+        raise ProtocolError(
+            "a task of no flow spawned what waits for others, or for a signal: enqueue a flow"
+        )
     check_waits(ledger, flow or run.seq, [*spawned.nodes, *replaced.nodes])
     return Growth(ledger, run, flow, spawned, replaced)
 

@@ -258,5 +258,5 @@ def test_what_would_be_too_large_for_all_workers_is_refused_before_any_is_made(
     made = read_graph(graph(node, value_of(0)), ClusterSettings())
     monkeypatch.setattr(broadcasts, "as_shard", pytest.fail)
     names = [f"w{at:04}" for at in range(1_000)]
-    with pytest.raises(PayloadTooLarge, match="of 10000.* bytes.* 16777216 are allowed"):
+    with pytest.raises(PayloadTooLarge, match=r"of 10000.* bytes.* 16777216 are allowed"):
         expanded(made, "f", [("default", names)])

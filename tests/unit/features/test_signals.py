@@ -196,12 +196,15 @@ def test_so_many_nodes_of_a_flow_may_wait_for_signals(
     assert "3 nodes of one flow wait for signals; 2 may" in refused.text
 
 
-def test_a_task_of_no_flow_spawns_nothing_that_waits_for_a_signal(driver: Driver) -> None:
-    """Nobody could say it, and its row would stay for ever."""
+@pytest.mark.parametrize(
+    "waits", [waits_for("a")._replace(id="w"), task(0, id="w"), join(0)._replace(id="w")]
+)
+def test_a_task_of_no_flow_spawns_nothing_that_waits(driver: Driver, waits: Node) -> None:
+    """The rows for that go with a flow, and would stay for ever."""
     driver.enqueue("p")
-    grew(driver, run(driver, "p"), 1, graph(waits_for("a")._replace(id="w"), join()))
+    grew(driver, run(driver, "p"), 1, graph(task(id="c"), waits, join()))
     assert driver.state("p") is State.FAILED
-    assert not list(driver.db.execute("SELECT * FROM signal"))
+    assert not list(driver.db.execute("SELECT seq FROM signal UNION SELECT src FROM edge"))
 
 
 def test_a_full_disk_refuses_a_signal_but_not_one_that_stands() -> None:
