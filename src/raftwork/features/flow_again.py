@@ -18,7 +18,7 @@ from raftwork.features.entering import enter
 from raftwork.features.event_journal import EventKind, Happened
 from raftwork.features.flow_graph import EDGES_MAX, GRAPH_BYTES_MAX, NODES_MAX
 from raftwork.features.flow_joins import meets
-from raftwork.features.flow_nodes import UNMADE_BYTES_MAX
+from raftwork.features.flow_nodes import UNMADE_BYTES_MAX, fail_too_large
 from raftwork.features.flows import (
     EDGES_KEPT_MAX,
     NODES_KEPT_MAX,
@@ -165,11 +165,14 @@ def _again(ledger: "Ledger", command: FlowAgain, effects: list[Effect]) -> Done:
     states = {node.seq: node.state for node in nodes}
     unmet, met = _edges(ledger, [*(node.seq for node in again), old], numbers, states)
     say_again(ledger, flow, old)
-    _enter(ledger, again, flow, numbers, ids, Counter(dst for dst, *_ in unmet), effects)
+    waits = Counter(dst for dst, *_ in unmet)
+    _enter(ledger, again, flow, numbers, ids, waits, effects)
     edges.add(ledger, unmet, met)
+    ready = [numbers[node.seq] for node in again if node.code and not waits[numbers[node.seq]]]
     counts = (len(nodes), len(unmet) + len(met))
     _add(ledger, flow, [numbers[node.seq] for node in again], *counts)
     _share(ledger, flow, shared)
+    fail_too_large(ledger, ready, effects)
     return Done()
 
 

@@ -268,6 +268,20 @@ class _Waiting(NamedTuple):
     gates: str
 
 
+def fail_too_large(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> set[int]:
+    """Those of these tasks, which wait for others no more, whose values no frame has room for.
+
+    They have failed: to hand one out would cost the worker its connection, and then the next one.
+    """
+    large: dict[int, int] = {}
+    if seqs:
+        large = dict(ledger.db.execute(_TOO_LARGE, (str(list(seqs)), INPUT_BYTES_MAX)))
+    for seq, size in large.items():
+        failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
+        effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)
+    return {*large}
+
+
 def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -> None:
     """These wait for other tasks no more.
 
@@ -275,12 +289,7 @@ def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -
     """
     if not tasks:
         return
-    large: dict[int, int] = {}
-    if fed := [task.seq for task in tasks if task.flags & FED]:
-        large = dict(ledger.db.execute(_TOO_LARGE, (str(fed), INPUT_BYTES_MAX)))
-    for seq, size in large.items():
-        failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
-        effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)
+    large = fail_too_large(ledger, [task.seq for task in tasks if task.flags & FED], effects)
     released: list[tuple[int, int | None, int, int]] = []
     places: list[Place] = []
     for seq, _, number, flags, due, _, _, lane, key, gates in tasks:

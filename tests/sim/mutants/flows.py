@@ -81,6 +81,11 @@ FLOWS = tuple(
             20,
         ),
         (
+            "joins beyond an entry's bound are forgotten",
+            Edit(f"{_JOINS}:make", "ledger.set_timer(ledger.time, MAKE, seq)", "pass"),
+            20,
+        ),
+        (
             "values by the order of the tasks' numbers",
             Edit(
                 f"{_JOINS}:inputs",

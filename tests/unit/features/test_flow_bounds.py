@@ -332,3 +332,19 @@ def test_a_flow_of_which_one_failed_node_is_gone_is_not_retried_without_it(
     monkeypatch.undo()
     fail(driver, "f/2")
     assert driver.refusal(FlowAgain("f")).code is Code.UNKNOWN_TASK
+
+
+def test_values_that_are_too_large_together_fail_the_retry_of_their_task_too(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was handed out, in a frame that no worker reads."""
+    monkeypatch.setattr(flow_nodes, "INPUT_BYTES_MAX", 10)
+    submit(driver, task(), task(), task(0, 1), value_of(2))
+    finish(driver, "f/1", "12345")
+    finish(driver, "f/2", "12345")
+    driver.apply(FlowAgain("f"))
+    assert driver.state("f~2/3") is State.FAILED
+    assert decode_failure(driver.result("f~2/3").data).type == "PayloadTooLarge"
+    assert driver.waiting() == []
+    assert driver.state("f~2") is State.FAILED
+    consistent(driver)
