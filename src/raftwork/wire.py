@@ -66,8 +66,13 @@ def pack(value: object) -> bytes:
 
 def pack_array(packed: Sequence[bytes]) -> bytes:
     """An array of values that are packed already."""
-    head: bytes = _header.pack_array_header(len(packed))
-    return head + b"".join(packed)
+    return array_head(len(packed)) + b"".join(packed)
+
+
+def array_head(count: int) -> bytes:
+    """What a packed array of so many values begins with."""
+    head: bytes = _header.pack_array_header(count)
+    return head
 
 
 def array_length(packed: bytes) -> int:

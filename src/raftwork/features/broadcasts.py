@@ -6,8 +6,8 @@ its value is the list of theirs, in the order of the workers' names, or the empt
 no worker. Which task may run where, and what becomes of it if its worker goes, is in pins.py.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError
 from raftwork.features.flow_graph import (
@@ -30,6 +30,8 @@ from raftwork.wire import pack
 if TYPE_CHECKING:
     from raftwork.broker.requests.view import View
 
+#: Of a member's arguments beside those of the broadcast: which one it is, and of how many.
+_SHARD_BYTES: Final = 24
 #: The active workers' names, in order, by the queues that they serve.
 Workers = Sequence[tuple[str, Sequence[str]]]
 
@@ -72,6 +74,7 @@ def expanded(graph: CheckedGraph, id_: str, workers: Workers) -> CheckedGraph:
     if not any(node.broadcast for node in graph.nodes):
         return graph
     names = dict(workers)
+    _check_members(graph, names)
     made = _Expansion()
     for at, node in enumerate(graph.nodes[:-1], 1):
         single = node._replace(id=node.id or f"{id_}/{at}", broadcast=BroadcastKind.NO)
@@ -82,7 +85,7 @@ def expanded(graph: CheckedGraph, id_: str, workers: Workers) -> CheckedGraph:
             made.add(single)
     made.add(graph.nodes[-1])
     callbacks = made.callbacks(graph.callbacks)
-    _check_size(made.nodes)
+    check_edges(made.nodes)
     return graph._replace(nodes=made.nodes, callbacks=callbacks, pins=made.pins)
 
 
@@ -133,15 +136,23 @@ def _edge(place: int, kind: EdgeKind) -> int:
     return place << KIND_BITS | kind.value
 
 
-def _check_size(nodes: Sequence[Node]) -> None:
-    size = sum(len(node.payload) for node in nodes)
-    for what, count, limit in (
-        ("nodes", len(nodes) - 1, NODES_MAX),
-        ("bytes", size, GRAPH_BYTES_MAX),
-    ):
+def _check_members(graph: CheckedGraph, names: Mapping[str, Sequence[str]]) -> None:
+    """Raise PayloadTooLarge if there would be too many of them, or too large ones.
+
+    Before any is made: a mebibyte for each of a thousand workers would take a leader's memory, and
+    then that of the next one.
+    """
+    nodes = size = 0
+    for node in graph.nodes:
+        copies = 1
+        if node.broadcast:
+            copies = len(names.get(graph.specs[node.spec - 1].queue, ()))
+            nodes += 1  # the join that has their values
+        nodes += copies
+        size += copies * (len(node.payload) + (_SHARD_BYTES if node.broadcast else 0))
+    for what, count, limit in (("nodes", nodes - 1, NODES_MAX), ("bytes", size, GRAPH_BYTES_MAX)):
         if count > limit:
             raise PayloadTooLarge(
                 f"a flow of {count} {what}, with a task for each active worker; {limit} are"
                 " allowed: broadcast less, or to fewer workers"
             )
-    check_edges(nodes)

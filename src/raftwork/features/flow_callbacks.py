@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features.effects import Done, Effect
-from raftwork.features.flow_graph import check_graph, count_tasks, read_graph
-from raftwork.features.flow_nodes import has_ended, keep_for_callbacks
+from raftwork.features.flow_graph import CheckedGraph, check_graph, count_tasks, read_graph
+from raftwork.features.flow_joins import keep_for_callbacks
+from raftwork.features.flow_nodes import has_ended
 from raftwork.features.flows import (
     check_growth,
     check_ids,
@@ -56,8 +57,16 @@ class HangOn(NamedTuple):
 
 def _check(view: "View", request: AddCallback) -> HangOn:
     check_level(view.state, "a callback of a flow needs")
-    check_graph(request.graph, view.state.settings)
+    _check_callbacks(check_graph(request.graph, view.state.settings))
     return HangOn(request.id, request.graph)
+
+
+def _check_callbacks(graph: CheckedGraph) -> None:
+    """Raise ProtocolError unless it has callbacks alone, each with an id."""
+    if len(graph.nodes) > 1:
+        raise ProtocolError("callbacks that are added to a flow come without other nodes")
+    if not all(node.id for node in graph.callbacks):
+        raise ProtocolError("a callback that is added to a flow has no id: give it one")
 
 
 def _answer(_view: "View", request: AddCallback, _done: Done) -> CallbackAdded:
@@ -66,9 +75,8 @@ def _answer(_view: "View", request: AddCallback, _done: Done) -> CallbackAdded:
 
 def _hang_on(ledger: "Ledger", command: HangOn, effects: list[Effect]) -> Done:
     graph = read_graph(command.graph, ledger.settings)
-    if len(graph.nodes) > 1:
-        raise ProtocolError("callbacks that are added to a flow come without other nodes")
-    ids = [node.id for node in graph.callbacks if node.id]
+    _check_callbacks(graph)
+    ids = [node.id for node in graph.callbacks]
     row = ledger.db.execute(_FLOW, (command.id,)).fetchone()
     if row is None or (row[1] != FINISHED and has_ended(ledger, row[0])):
         raise UnknownTask(f"no flow has the id {command.id!r}, or it is no longer kept")

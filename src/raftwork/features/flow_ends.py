@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from raftwork.errors import UnknownTask
+from raftwork.features import signal_rows
 from raftwork.features.cancel import ask_to_end
 from raftwork.features.effects import Done
-from raftwork.features.flow_nodes import FORGET, LET_GO, STOP, Row, end_without_code
-from raftwork.features.task_row import FINISHED, WITHOUT_CODE
+from raftwork.features.flow_joins import LET_GO, Row, end_without_code
+from raftwork.features.flow_nodes import FORGET, STOP
+from raftwork.features.task_row import BLOCKED, CANCELLING, FINISHED, WITHOUT_CODE
 from raftwork.features.waiting import end_unstarted, unstarted
 from raftwork.messages import Cancelled, CancelReason, State, encode_failure
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Nodes that one entry looks at.
 _PART = 500
+#: The kind of timer; the ref is a row that was cancelled: what replaced it, or was to lead to it in
+#: what did, is to end, too.
+END_INPUTS: Final = 21
 #: For code that runs when its flow is to end, unless somebody says another, ms.
 _GRACE_MS: Final = 10_000
 
@@ -36,13 +41,12 @@ _FREE = """UPDATE task SET due = ?1 WHERE seq = ?2
     AND NOT EXISTS (SELECT 1 FROM node WHERE node.flow = task.flow AND node.seq = ?2 AND kept = 1)
     RETURNING 1"""
 _UNPIN = "UPDATE flow SET pinned = pinned - ?, pinned_bytes = pinned_bytes - ? WHERE number = ?"
-_FORGET = (
-    "DELETE FROM edge WHERE dst = ?",
-    "DELETE FROM unmade WHERE seq = ?",
-    "DELETE FROM signal WHERE flow = ?",
-)
+_DROP_UNMADE = """DELETE FROM unmade WHERE seq IN (SELECT value FROM json_each(?))
+    RETURNING length(spec) + length(payload)"""
 _WITHOUT_CODE = """SELECT seq, task.id, queue, spec, flags, flow
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ? ORDER BY seq"""
+_INPUTS = """SELECT DISTINCT src, phase FROM edge CROSS JOIN task ON task.seq = src
+    WHERE dst = ? AND state = 0 AND NOT flags & ? ORDER BY src LIMIT ?"""
 _FLOW = "SELECT number FROM task JOIN flow ON number = seq WHERE task.id = ?"
 _REASON = "SELECT cancelled FROM flow WHERE number = ?"
 _ASKED = """UPDATE flow SET cancelled = ? WHERE number = ? AND cancelled = 0
@@ -76,7 +80,11 @@ def cancel_part(ledger: Ledger, command: CancelSome, effects: list[Effect]) -> D
 
 
 def cancel_rows(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> int:
-    """Of these rows that have no code: a flow is asked to end, what was replaced is cancelled."""
+    """Of these rows that have no code a flow is asked to end, and others are cancelled.
+
+    Of a task that was replaced, what replaced it ends with it: else it ran on, and nobody could
+    have its value.
+    """
     count = 0
     for row in list(ledger.db.execute(_WITHOUT_CODE, (str(list(seqs)), WITHOUT_CODE))):
         found = Row(*row)
@@ -88,7 +96,26 @@ def cancel_rows(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> i
         else:
             data = encode_failure(Cancelled(CancelReason.USER))
             end_without_code(ledger, found, State.CANCELLED, data, effects)
+            if found.queue:
+                ledger.set_timer(ledger.time, END_INPUTS, found.seq)
     return count
+
+
+def end_inputs(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> None:
+    """Cancelled with a task that was replaced is the next part of what these wait for, too.
+
+    That is none of what is beside that task: it had run, so all that it waited for has ended. What
+    runs has nothing before it either.
+    """
+    for seq in seqs:
+        rows: list[tuple[int, int]] = list(ledger.db.execute(_INPUTS, (seq, CANCELLING, _PART)))
+        inputs = [src for src, _ in rows]
+        held = [src for src, phase in rows if phase in (BLOCKED, WITHOUT_CODE)]
+        cancel_nodes(ledger, inputs, _GRACE_MS, CancelReason.USER, effects)
+        for src in held:
+            ledger.set_timer(ledger.time, END_INPUTS, src)
+        if len(rows) == _PART:
+            ledger.set_timer(ledger.time, END_INPUTS, seq)
 
 
 def _flow_of_id(ledger: Ledger, id_: str) -> int | None:
@@ -162,6 +189,12 @@ def buried(ledger: Ledger, seqs: Sequence[int]) -> None:
             ledger.set_timer(ledger.time, FORGET, seq)
 
 
+def _drop_unmade(ledger: Ledger, seqs: Sequence[int]) -> None:
+    """These are not run again."""
+    for (size,) in list(ledger.db.execute(_DROP_UNMADE, (str(list(seqs)),))):
+        ledger.links.unmade_bytes -= size
+
+
 def forget(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None:
     """The next part of what is left of these: of the nodes, then of the callbacks."""
     for flow in flows:
@@ -172,15 +205,16 @@ def forget(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None
             whose, seqs = -flow, _nodes(ledger, -flow)
         rows = [(seq,) for seq in seqs]
         ledger.db.executemany("DELETE FROM edge WHERE dst = ?", rows)
-        ledger.db.executemany("DELETE FROM unmade WHERE seq = ?", rows)
+        _drop_unmade(ledger, seqs)
         ledger.db.executemany(
             "DELETE FROM node WHERE flow = ? AND seq = ?", [(whose, seq) for seq in seqs]
         )
         if seqs:
             ledger.set_timer(ledger.time, FORGET, flow)
             continue
-        for statement in _FORGET:
-            ledger.db.execute(statement, (flow,))
+        ledger.db.execute("DELETE FROM edge WHERE dst = ?", (flow,))
+        signal_rows.forget(ledger, flow)
+        _drop_unmade(ledger, [flow])
         for nodes, edges in list(
             ledger.db.execute("DELETE FROM flow WHERE number = ? RETURNING nodes, edges", (flow,))
         ):

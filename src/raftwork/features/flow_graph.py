@@ -28,9 +28,14 @@ EDGES_MAX: Final = 50_000
 GRAPH_BYTES_MAX: Final = 16 * 1024 * 1024
 #: Kinds of tasks in one graph, each with a Spec of its own.
 SPECS_MAX: Final = 1_000
+#: Signals that are said to one flow, and nodes of it that wait for some.
+SIGNALS_MAX: Final = 1_000
 #: Of the values that one node gets and its arguments, or that a join is made of. More would be
 #: refused by a worker's socket (FRAME_BYTES_MAX).
 INPUT_BYTES_MAX: Final = 16 * 1024 * 1024
+#: Of what a join is made of: ten thousand references, and room for what stands between them. Every
+#: replica reads it, in a tenth of a second.
+TEMPLATE_BYTES_MAX: Final = 256 * 1024
 #: Characters that the id of a task of a broadcast has more than the broadcast's: a dot, a number.
 MEMBER_ID_MORE: Final = 6
 #: An edge is packed as `source << KIND_BITS | kind`.
@@ -203,6 +208,12 @@ def _check_nodes(graph: Graph, specs: Sequence[Spec], settings: "ClusterSettings
     if not graph.nodes or graph.nodes[-1].spec:
         raise ProtocolError("the last node of a graph is a join: what becomes of it as a whole")
     nodes = [*graph.nodes, *graph.callbacks]
+    waits = sum(bool(node.signal) for node in graph.nodes)
+    if waits > SIGNALS_MAX:
+        raise PayloadTooLarge(
+            f"{waits} nodes of one flow wait for signals; {SIGNALS_MAX} may: let several wait for"
+            " one node that does"
+        )
     ids = [node.id for node in nodes if node.id]
     if len(set(ids)) < len(ids):
         raise ProtocolError("two nodes of one flow with the same id")
@@ -217,6 +228,11 @@ def _check_node(at: int, node: Node, specs: Sequence[Spec], settings: "ClusterSe
         raise PayloadTooLarge(
             f"node {at} with a payload of {len(node.payload)} bytes; {settings.payload_bytes} are"
             " allowed"
+        )
+    if len(node.payload) > TEMPLATE_BYTES_MAX and not node.spec:
+        raise PayloadTooLarge(
+            f"node {at}, which has no code, is made of {len(node.payload)} bytes;"
+            f" {TEMPLATE_BYTES_MAX} are allowed: give large values to a task"
         )
     if node.spec and specs[node.spec - 1].ordered and not node.key:
         raise ProtocolError(f"node {at} is ordered and has no key")

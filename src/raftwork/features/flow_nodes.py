@@ -5,8 +5,7 @@
    is one. What waits for nothing more is released in that entry; whoever's edge cannot be met any
    more is cancelled in it, and so on.
 2. An entry takes so many steps. What is left stays due, as a timer, for the entries that follow.
-3. A row without code (WITHOUT_CODE) has its outcome once it waits for nothing: a join, whose value
-   is made of others'; a flow, which waits for the end of all its nodes; a task that was replaced.
+3. A row without code (WITHOUT_CODE) has its outcome once it waits for nothing (flow_joins.py).
 4. Values are not copied to those that wait: they are read where a task is handed out. So a node's
    result is kept as long as its flow has not ended (`due` is NULL), and then as long as the flow's.
    A flow that is a retry keeps what it shares as well, and so `pinned` counts it twice: each flow
@@ -19,24 +18,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from raftwork.errors import BadMessage
-from raftwork.features.effects import Settled
-from raftwork.features.flow_graph import INPUT_BYTES_MAX, EdgeKind
-from raftwork.features.history import ending
-from raftwork.features.signal_rows import stop_watch, watch
+from raftwork.features import flow_joins
+from raftwork.features.flow_graph import INPUT_BYTES_MAX
+from raftwork.features.flow_joins import UPSTREAM, callbacks_ended, keep, meets
+from raftwork.features.signal_rows import watch
 from raftwork.features.starts import schedule
-from raftwork.features.task_row import FED, FINISHED, PENDING, SCHEDULED, WITHOUT_CODE
+from raftwork.features.task_row import FED, PENDING, SCHEDULED, WITHOUT_CODE
 from raftwork.features.waiting import Place, end_unstarted, unstarted, wait_first
-from raftwork.messages import (
-    Cancelled,
-    CancelReason,
-    OutcomeMalformed,
-    State,
-    decode_spec,
-    encode_failure,
-)
+from raftwork.messages import CancelReason, State, encode_failure
 from raftwork.messages.failures import InputsTooLarge
-from raftwork.messages.flow_values import joined, packed_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,20 +38,17 @@ if TYPE_CHECKING:
 #: cancelled by it two more.
 STEPS_AN_ENTRY = 3_000
 _STEPS_A_TASK: Final = 2
-# Plain numbers: a flow of ten thousand nodes asks these of each of its edges.
-_SUCCEEDED: Final = State.SUCCEEDED.value
-_NEEDS_END: Final = EdgeKind.NEEDS_END.value
-_NEEDS_FAILURE: Final = EdgeKind.NEEDS_FAILURE.value
+#: Bytes of what it takes to run nodes without a value again (`unmade`), of all flows that are kept.
+#: Over it that of the oldest goes, so many rows an entry: to refuse an outcome is no choice, and
+#: what failed long ago must not keep new flows out. Those flows cannot be retried any more.
+UNMADE_BYTES_MAX = 256 * 1024 * 1024
+_UNMADE_AN_ENTRY: Final = 1_000
 #: Ids that are kept in memory.
 _IDS_MAX: Final = 1_000
 #: Kinds of timers; the ref is a task that has ended, or a flow (flow_ends.py).
 FIRE: Final = 15
-LET_GO: Final = 16
 FORGET: Final = 17
 STOP: Final = 18
-
-_NO_TEMPLATE = encode_failure(OutcomeMalformed("what its value is made of cannot be read"))
-_UPSTREAM = encode_failure(Cancelled(CancelReason.UPSTREAM))
 
 # In the order of their numbers, whatever the query's plan.
 _OUT = """SELECT src, dst, slot, kind FROM unmet WHERE src IN (SELECT value FROM json_each(?))
@@ -74,28 +61,17 @@ _WAITING = """SELECT seq, phase, queue, flags, due, flow, open, lane, task.key, 
 _MET = "UPDATE task SET open = open - ? WHERE seq = ?"
 _ENDED = """SELECT seq, flow, state, length(body)
     FROM json_each(?) CROSS JOIN task ON task.seq = value ORDER BY seq"""
-_PIN = "UPDATE task SET due = NULL WHERE seq = ?"
 _COUNT = """UPDATE flow SET failed = failed + ?, first = CASE first WHEN 0 THEN ? ELSE first END,
     pinned = pinned + ?, pinned_bytes = pinned_bytes + ? WHERE number = ?"""
 _STOP = """UPDATE flow SET cancelled = ? WHERE number = ? AND siblings = 1 AND cancelled = 0
     RETURNING number"""
 _CANCELLED = "SELECT cancelled FROM flow WHERE number = ?"
-_CALLBACKS_ENDED = """UPDATE flow SET callbacks = callbacks - ? WHERE number = ?
-    RETURNING callbacks, until"""
-_KEPT = """UPDATE flow SET until = ?, pinned = pinned + ?, pinned_bytes = pinned_bytes + ?
-    WHERE number = ?"""
 _KEEP = """INSERT INTO unmade SELECT task.seq, phase != ?, spec, body, coalesce(worker, '')
-    FROM task LEFT JOIN pin ON pin.seq = task.seq WHERE task.seq = ? AND flow > 0"""
+    FROM task LEFT JOIN pin ON pin.seq = task.seq WHERE task.seq = ? AND flow > 0
+    RETURNING length(spec) + length(payload)"""
+_OLDEST = "SELECT seq, length(spec) + length(payload) FROM unmade ORDER BY seq LIMIT ?"
 _OPEN = "SELECT open FROM task WHERE seq = ?"
 _PHASE = "SELECT phase FROM task WHERE seq = ?"
-_ROW = "SELECT seq, id, queue, spec, flags, flow FROM task WHERE seq = ? AND phase = ?"
-_TEMPLATE = "SELECT body FROM task WHERE seq = ?"
-_IN = """SELECT dst, slot, state, body FROM edge CROSS JOIN task ON task.seq = src
-    WHERE dst IN (SELECT value FROM json_each(?)) AND kind & 4 ORDER BY dst, slot"""
-_IN_STATES = """SELECT kind, src, state FROM edge CROSS JOIN task ON task.seq = src
-    WHERE dst = ? ORDER BY slot"""
-_IN_BYTES = """SELECT coalesce(sum(length(body)), 0)
-    FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ? AND kind & 4"""
 _OF = "SELECT seq, flow, task.parent FROM json_each(?) CROSS JOIN task ON task.seq = value"
 _TOO_LARGE = """SELECT seq, size FROM (
         SELECT seq, length(body) + coalesce((
@@ -105,13 +81,6 @@ _TOO_LARGE = """SELECT seq, size FROM (
         FROM json_each(?) CROSS JOIN task ON task.seq = value
     ) WHERE size > ? ORDER BY seq"""
 _RELEASE = "UPDATE task SET phase = ?, due = ?, place = ?, open = 0 WHERE seq = ?"
-
-
-def meets(kind: int, state: int) -> bool:
-    """Whether an edge of this kind is met by a task with this outcome."""
-    if kind & _NEEDS_END:
-        return True
-    return (state == _SUCCEEDED) != bool(kind & _NEEDS_FAILURE)
 
 
 # ---- at the end of an entry ---------------------------------------------------------------------
@@ -124,23 +93,35 @@ def settled(ledger: Ledger, seq: int, state: State, _effects: list[Effect]) -> N
     """
     ledger.links.ended.append(seq)
     if state is not State.SUCCEEDED:
-        ledger.db.execute(_KEEP, (WITHOUT_CODE, seq))
+        for (size,) in list(ledger.db.execute(_KEEP, (WITHOUT_CODE, seq))):
+            ledger.links.unmade_bytes += size
 
 
 def go_on(ledger: Ledger, effects: list[Effect]) -> None:
     """Carry out what follows from the outcomes of this entry, and from those outcomes, in turn."""
-    links, left = ledger.links, STEPS_AN_ENTRY
+    links, left, to_make = ledger.links, STEPS_AN_ENTRY, flow_joins.STEPS_AN_ENTRY
     while links.waiting:
         ended, links.ended = sorted(links.ended), []
         unfired, links.unfired = links.unfired, []
-        ready, links.ready = links.ready, []
         sources = _sources(ledger, {*ended, *unfired})
-        for flow in _count(ledger, [sources[seq] for seq in ended]):
-            _end_flow(ledger, flow, effects)
-        for seq in ready:
-            _end_join(ledger, seq, effects)
+        links.ready += _count(ledger, [sources[seq] for seq in ended])
+        ready, links.ready = links.ready, []
+        to_make -= flow_joins.make(ledger, ready, max(0, to_make), effects)
         if sources:
             left -= _fire(ledger, sources, max(0, left), effects)
+    if links.unmade_bytes > UNMADE_BYTES_MAX:
+        _drop_unmade(ledger)
+
+
+def _drop_unmade(ledger: Ledger) -> None:
+    """The next part of what is too much goes; the rest in the entries that follow."""
+    over, last = ledger.links.unmade_bytes - UNMADE_BYTES_MAX, 0
+    for seq, size in list(ledger.db.execute(_OLDEST, (_UNMADE_AN_ENTRY,))):
+        if over <= 0:
+            break
+        last, over = seq, over - size
+    ledger.db.execute("DELETE FROM unmade WHERE seq <= ?", (last,))
+    ledger.links.unmade_bytes = UNMADE_BYTES_MAX + over
 
 
 class _Source(NamedTuple):
@@ -170,7 +151,7 @@ def _count(ledger: Ledger, ended: Sequence[_Source]) -> list[int]:
             flows.setdefault(flow, []).append((seq, state, size))
     for flow, nodes in flows.items():
         if flow < 0:  # they are what is to run once it has ended
-            _callbacks_ended(ledger, -flow, len(nodes))
+            callbacks_ended(ledger, -flow, len(nodes))
             continue
         ((count,),) = ledger.db.execute(_OPEN, (flow,))
         failed = [seq for seq, state, _ in nodes if state != State.SUCCEEDED]
@@ -184,13 +165,6 @@ def _count(ledger: Ledger, ended: Sequence[_Source]) -> list[int]:
         if count == len(nodes):
             over.append(flow)
     return over
-
-
-def keep(ledger: Ledger, count: int, size: int) -> None:
-    """So many results are kept for their flow's sake from now on; or, negative, no longer."""
-    ledger.links.pin(count, size)
-    ledger.results -= count
-    ledger.result_bytes -= size
 
 
 # ---- edges --------------------------------------------------------------------------------------
@@ -264,20 +238,18 @@ def _go_further(
         if row.seq not in broken and row.open == met[row.seq] and row.phase != WITHOUT_CODE
     ]
     freed = {row.seq for row in free}
-    ledger.db.executemany(
-        _MET,
-        [(met[row.seq], row.seq) for row in rows if row.seq not in broken and row.seq not in freed],
-    )
+    waiting = [row.seq for row in rows if row.seq not in freed]
+    ledger.db.executemany(_MET, [(met[seq], seq) for seq in waiting])
     cancelled: list[int] = []
     for row in rows:
         if row.phase == WITHOUT_CODE:
             if row.seq in broken or row.open == met[row.seq]:
-                _end_join(ledger, row.seq, effects)
+                ledger.links.ready.append(row.seq)
             elif row.open == met[row.seq] + 1:
                 watch(ledger, row.seq)
         elif row.seq in broken:
             cancelled.append(row.seq)
-    effects += end_unstarted(ledger, unstarted(ledger, cancelled), State.CANCELLED, _UPSTREAM)
+    effects += end_unstarted(ledger, unstarted(ledger, cancelled), State.CANCELLED, UPSTREAM)
     _release(ledger, free, effects)
 
 
@@ -296,6 +268,20 @@ class _Waiting(NamedTuple):
     gates: str
 
 
+def fail_too_large(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> set[int]:
+    """Those of these tasks, which wait for others no more, whose values no frame has room for.
+
+    They have failed: to hand one out would cost the worker its connection, and then the next one.
+    """
+    large: dict[int, int] = {}
+    if seqs:
+        large = dict(ledger.db.execute(_TOO_LARGE, (str(list(seqs)), INPUT_BYTES_MAX)))
+    for seq, size in large.items():
+        failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
+        effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)
+    return {*large}
+
+
 def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -> None:
     """These wait for other tasks no more.
 
@@ -303,12 +289,7 @@ def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -
     """
     if not tasks:
         return
-    large: dict[int, int] = {}
-    if fed := [task.seq for task in tasks if task.flags & FED]:
-        large = dict(ledger.db.execute(_TOO_LARGE, (str(fed), INPUT_BYTES_MAX)))
-    for seq, size in large.items():
-        failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
-        effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)
+    large = fail_too_large(ledger, [task.seq for task in tasks if task.flags & FED], effects)
     released: list[tuple[int, int | None, int, int]] = []
     places: list[Place] = []
     for seq, _, number, flags, due, _, _, lane, key, gates in tasks:
@@ -329,137 +310,7 @@ def _release(ledger: Ledger, tasks: Sequence[_Waiting], effects: list[Effect]) -
     effects += wait_first(ledger, places)
 
 
-# ---- rows without code --------------------------------------------------------------------------
-
-
-class Row(NamedTuple):
-    """Of the table `task`."""
-
-    seq: int
-    id: str
-    queue: int  # 0 unless it is a task that was replaced
-    spec: bytes
-    flags: int
-    flow: int
-
-
-def _end_flow(ledger: Ledger, flow: int, effects: list[Effect]) -> None:
-    """All its nodes have ended."""
-    _end_join(ledger, flow, effects)
-    ledger.db.execute("UPDATE flow SET at = 0 WHERE number = ?", (flow,))
-    if not keep_for_callbacks(ledger, flow):
-        ledger.set_timer(ledger.time, LET_GO, flow)
-
-
-def keep_for_callbacks(ledger: Ledger, flow: int) -> bool:
-    """Keep the result of a flow that has ended, if tasks wait for its end; whether any do."""
-    ((callbacks,),) = ledger.db.execute("SELECT callbacks FROM flow WHERE number = ?", (flow,))
-    due, size = ledger.db.execute("SELECT due, length(body) FROM task WHERE seq = ?", (flow,)).get
-    if callbacks and due is not None:
-        ledger.db.execute(_PIN, (flow,))
-        ledger.db.execute(_KEPT, (due, 1, size, flow))
-        keep(ledger, 1, size)
-    return bool(callbacks)
-
-
-def _callbacks_ended(ledger: Ledger, flow: int, count: int) -> None:
-    """Of the tasks that wait for its end so many have ended; after the last its results may go."""
-    ((left, until),) = ledger.db.execute(_CALLBACKS_ENDED, (count, flow))
-    if left or not until:
-        return
-    ((size,),) = ledger.db.execute("SELECT length(body) FROM task WHERE seq = ?", (flow,))
-    due = max(until, ledger.time)
-    ledger.db.execute("UPDATE task SET due = ? WHERE seq = ?", (due, flow))
-    ledger.next_expiry = min(ledger.next_expiry, due)
-    ledger.db.execute(_KEPT, (0, -1, -size, flow))
-    keep(ledger, -1, -size)
-    ledger.set_timer(ledger.time, LET_GO, flow)
-
-
-def _end_join(ledger: Ledger, seq: int, effects: list[Effect]) -> None:
-    """It waits for nothing more, or for what never will be: its value is made, or there is none."""
-    for row in list(ledger.db.execute(_ROW, (seq, WITHOUT_CODE))):
-        found = Row(*row)
-        end_without_code(ledger, found, *_outcome(ledger, found), effects)
-
-
-def _outcome(ledger: Ledger, row: Row) -> tuple[State, bytes]:
-    edges = ledger.db.execute(_IN_STATES, (row.seq,))
-    if not all(meets(kind, state) for kind, _, state in edges):
-        if not row.queue and row.flow != row.seq:
-            return State.CANCELLED, _UPSTREAM
-        return _cause(ledger, row.seq)
-    ((size,),) = ledger.db.execute(_IN_BYTES, (row.seq,))
-    if row.queue and row.flow != row.seq:
-        size = 0  # its own inputs are none of its value, which is one node's
-    if size > INPUT_BYTES_MAX:
-        return State.FAILED, encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
-    ((template,),) = ledger.db.execute(_TEMPLATE, (row.seq,))
-    try:
-        return State.SUCCEEDED, joined(template, dict(inputs(ledger, [row.seq])[row.seq]))
-    except BadMessage:  # another kind of client's; it must not stop a replica
-        return State.FAILED, _NO_TEMPLATE
-
-
-def _cause(ledger: Ledger, seq: int) -> tuple[State, bytes]:
-    """The outcome of the task that this one has no value for: along edges that were not met."""
-    while True:
-        broken = None
-        for kind, src, state in list(ledger.db.execute(_IN_STATES, (seq,))):
-            if state and not meets(kind, state):
-                broken = src, state
-                break
-        if broken is None:
-            break
-        seq = broken[0]
-    state, body = ledger.db.execute("SELECT state, body FROM task WHERE seq = ?", (seq,)).get
-    if not state or state == State.SUCCEEDED:
-        return State.CANCELLED, _UPSTREAM  # it was to fail, and did not
-    return State(state), body
-
-
-def end_without_code(
-    ledger: Ledger, row: Row, state: State, data: bytes, effects: list[Effect]
-) -> None:
-    """A row without code has its outcome."""
-    if not row.queue:
-        stop_watch(ledger, row.seq)
-    spec = decode_spec(row.spec)
-    due = ledger.time + min(spec.result_ttl, ledger.settings.result_ttl)
-    name = ""
-    if row.queue:  # a task that was replaced: it counts as one
-        queue = ledger.touch(ledger.numbered[row.queue].name)
-        queue.blocked -= 1
-        queue.running += 1
-        name = queue.name
-        ledger.settle(name, state, 1)
-    else:
-        ledger.results += 1
-    ledger.ended([(row.seq, row.flags)], state, effects)
-    attempt = ledger.db.execute("SELECT attempt FROM task WHERE seq = ?", (row.seq,)).get
-    named = ledger.names[spec.name]
-    ledger.db.execute(
-        ending(ledger),
-        (FINISHED, due, state.value, data, named, 0, ledger.time, 0, attempt, row.seq),
-    )
-    ledger.result_bytes += len(data)
-    ledger.next_expiry = min(ledger.next_expiry, due)
-    effects.append(Settled(0, row.seq, row.id, name, state, data))
-    if row.queue:
-        ledger.journal.ended_unstarted(name, spec.name, [row.id], state, data)
-    elif row.flow == row.seq:
-        ledger.journal.flow_ended(row.id, state, data)
-
-
 # ---- questions ----------------------------------------------------------------------------------
-
-
-def inputs(ledger: Ledger, seqs: Sequence[int]) -> dict[int, list[tuple[int, bytes]]]:
-    """What the edges to tasks bring, by the tasks' numbers: slots, with packed values."""
-    found: dict[int, list[tuple[int, bytes]]] = {seq: [] for seq in seqs}
-    for dst, slot, state, body in list(ledger.db.execute(_IN, (str(list(seqs)),))):
-        found[dst].append((slot, packed_input(State(state), body)))
-    return found
 
 
 def has_ended(ledger: Ledger, flow: int) -> bool:

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from raftwork.durations import ms_in_words
 from raftwork.errors import BadMessage, ProtocolError, QueueFull
-from raftwork.features import edges, flow_ends, flow_nodes
+from raftwork.features import edges, flow_ends, flow_joins, flow_nodes
 from raftwork.features.broadcasts import count_members, expanded, has_broadcast, workers_for
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room
@@ -380,8 +380,10 @@ def feature() -> "Feature":
         ],
         timers=[
             TimerKind(flow_nodes.FIRE, flow_nodes.fire),
-            TimerKind(flow_nodes.LET_GO, flow_ends.let_go),
+            TimerKind(flow_joins.MAKE, flow_joins.make_left),
+            TimerKind(flow_joins.LET_GO, flow_ends.let_go),
             TimerKind(flow_nodes.FORGET, flow_ends.forget),
             TimerKind(flow_nodes.STOP, flow_ends.stop),
+            TimerKind(flow_ends.END_INPUTS, flow_ends.end_inputs),
         ],
     )

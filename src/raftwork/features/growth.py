@@ -5,6 +5,7 @@
 2. Children are of their parent's flow. A task that is replaced ends as what replaces it does: it
    waits without code, so the edges from it are not met before that has ended, at any depth. One
    that was of no flow is one from then on.
+   One of no flow spawns tasks alone, which wait for nothing.
 3. A flow that was asked to end takes no children: what its code spawns then is dropped.
 """
 
@@ -31,6 +32,7 @@ from raftwork.features.flows import (
     enter_nodes,
     open_flow,
 )
+from raftwork.features.signal_rows import check_waits
 from raftwork.features.task_row import LINKED, WITHOUT_CODE
 from raftwork.messages.flow_values import Reference, packed_reference
 from raftwork.wire import pack
@@ -143,6 +145,12 @@ def read_growth(ledger: Ledger, run: Running, command: Grew) -> Growth:
         refuse_broadcasts(graph)
         if graph.nodes:
             check_growth(ledger, graph)
+    # Their edges, and what they wait for, would go with a flow, and there is none.
+    if not flow and any(node.inputs or not node.spec for node in spawned.nodes[:-1]):
+        raise ProtocolError(
+            "a task of no flow spawned what waits for others, or for a signal: enqueue a flow"
+        )
+    check_waits(ledger, flow or run.seq, [*spawned.nodes, *replaced.nodes])
     return Growth(ledger, run, flow, spawned, replaced)
 
 

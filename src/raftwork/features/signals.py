@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.errors import ProtocolError, UnknownTask
-from raftwork.features import flow_nodes, signal_rows
+from raftwork.features import flow_joins, signal_rows
 from raftwork.features.effects import Done, Effect
 from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import WITHOUT_CODE
@@ -55,8 +55,13 @@ class Signal(NamedTuple):
     value: bytes
 
 
-def _check(view: "View", request: SaySignal) -> Signal:
+def _check(view: "View", request: SaySignal) -> Signal | Done:
     check_level(view.state, "a signal needs")
+    row = view.state.db.execute(_FLOW, (request.id,)).fetchone()
+    if row is None or row[1] != WITHOUT_CODE:
+        return Signal(request.id, request.name, request.value)  # where it is applied it is refused
+    if signal_rows.is_said(view.state, row[0], request.name):
+        return Done()  # also where there is no room for another
     return Signal(request.id, request.name, request.value)
 
 
@@ -76,11 +81,16 @@ def _signal(ledger: "Ledger", command: Signal, _effects: list[Effect]) -> Done:
 def _timed_out(ledger: "Ledger", seqs: Sequence[int], effects: list[Effect]) -> None:
     for seq in seqs:
         for row in list(ledger.db.execute(_ROW, (seq, WITHOUT_CODE))):
-            found = flow_nodes.Row(*row)
-            wait = signal_rows.wait_of(ledger, found.flow, seq)
+            found = flow_joins.Row(*row)
+            wait = signal_rows.wait_of(ledger, seq)
             assert wait is not None, "a row waited for no signal, and timed out"
             failure = encode_failure(SignalTimedOut(wait.name[:NAME_MAX], wait.timeout))
-            flow_nodes.end_without_code(ledger, found, State.FAILED, failure, effects)
+            flow_joins.end_without_code(ledger, found, State.FAILED, failure, effects)
+
+
+def _grows(_view: "View", _request: SaySignal) -> int:
+    """It makes no task, and is refused while the disks have no room for its value."""
+    return 0
 
 
 def feature() -> "Feature":
@@ -90,7 +100,7 @@ def feature() -> "Feature":
 
     return Feature(
         "signals",
-        rules=[change(SaySignal, _check, _answer)],
+        rules=[change(SaySignal, _check, _answer, grows=_grows)],
         transitions=[transition(Signal, _signal)],
         timers=[TimerKind(signal_rows.TIMED_OUT, _timed_out)],
     )

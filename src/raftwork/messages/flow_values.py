@@ -15,7 +15,7 @@ from raftwork.messages.failures import Failure as FailureRecord
 from raftwork.messages.failures import decode_failure, encode_failure
 from raftwork.messages.shared import State
 from raftwork.sealing import SEALED_TYPE, is_sealed
-from raftwork.wire import pack, pack_array
+from raftwork.wire import array_head, pack, pack_array
 
 #: Extension types of msgpack. Callers cannot send any: what they pack has none.
 _REFERENCE: Final = 1
@@ -26,6 +26,8 @@ _LISTS: Final = frozenset((*range(0x90, 0xA0), 0xDC, 0xDD))
 _EXTENSIONS: Final = frozenset((*range(0xC7, 0xCA), *range(0xD4, 0xD9)))
 #: Lists in each other that replicas look into: far from where Python ends a recursion.
 _LISTS_MAX: Final = 500
+#: Bytes of the value of a join where nothing else is said: what one frame has room for.
+_MADE_MAX: Final = 16 * 1024 * 1024
 #: In a list: the items of a value that is sealed (sealing.py) stand there.
 _SPREAD_SEALED: Final = 5
 
@@ -182,25 +184,35 @@ def without_references(value: object) -> object:
     return value
 
 
-def joined(template: bytes, inputs: Mapping[int, bytes]) -> bytes:
-    """The template of a join, packed, with the values of `inputs` by slot. Raises BadMessage.
+class JoinTooLarge(Exception):
+    """The value of a join would have `size` bytes, which are too many."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"a join of {size} bytes")
+        self.size = size
+
+
+def joined(template: bytes, inputs: Mapping[int, bytes], limit: int = _MADE_MAX) -> bytes:
+    """The template of a join, packed, with the values of `inputs` by slot.
 
     Every replica does this, and whatever it is given it must end alike on all of them: of a
     template they look at lists and references alone. All else is copied: a map with keys chosen
     to collide takes the square of their number to build, seconds for what fits into a mebibyte.
+
+    Raises BadMessage; JoinTooLarge for a value of more than `limit` bytes. A template may name one
+    value any number of times: what is beyond the limit is counted, and never built.
     """
-    unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(template)))
+    making = _Join(template, inputs, limit)
     try:
-        unpacker.feed(template)
-        made = _join(template, unpacker, inputs, _LISTS_MAX)
-        end = unpacker.tell()
+        making.value(_LISTS_MAX)
+        end = making.tell()
     except BadMessage:
         raise
     except Exception as error:  # noqa: BLE001 - whatever the bytes, it is one error (wire.py)
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
     if end != len(template):
         raise BadMessage(f"{len(template) - end} bytes behind a value")
-    return made
+    return making.made()
 
 
 def _read_reference(kind: int, data: bytes) -> object:
@@ -209,37 +221,98 @@ def _read_reference(kind: int, data: bytes) -> object:
     return msgpack.ExtType(kind, data)
 
 
-def _join(
-    template: bytes, unpacker: msgpack.Unpacker, inputs: Mapping[int, bytes], depth: int
-) -> bytes:
-    """The next value."""
-    if template[unpacker.tell()] not in _LISTS:
-        value, _ = _next(template, unpacker, inputs)
-        return value
-    if not depth:
-        raise BadMessage(f"more than {_LISTS_MAX} lists in each other")
-    items: list[bytes] = []
-    for _ in range(unpacker.read_array_header()):
-        if template[unpacker.tell()] in _LISTS:
-            items.append(_join(template, unpacker, inputs, depth - 1))
-            continue
-        value, spread = _next(template, unpacker, inputs)
-        items += items_of(value) if spread else [value]
-    return pack_array(items)
+class _Join:
+    """The value of a join in the making: its parts, and how many bytes they have together."""
+
+    def __init__(self, template: bytes, inputs: Mapping[int, bytes], limit: int) -> None:
+        self._template, self._inputs, self._limit = template, inputs, limit
+        self._unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(template)))
+        self._unpacker.feed(template)
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def tell(self) -> int:
+        """How much of the template is read."""
+        return int(self._unpacker.tell())
+
+    def made(self) -> bytes:
+        """All of it. Raises JoinTooLarge."""
+        if self._size > self._limit:
+            raise JoinTooLarge(self._size)
+        return b"".join(self._parts)
+
+    def value(self, depth: int) -> None:
+        """Read the next value of the template; lists in it may be so deep.
+
+        One call a level, so that Python's own bound, which is not that of every replica's stack,
+        is far away.
+        """
+        if self._template[self._unpacker.tell()] not in _LISTS:
+            self._single(spread=False)
+            return
+        if not depth:
+            raise BadMessage(f"more than {_LISTS_MAX} lists in each other")
+        at, count = len(self._parts), 0
+        self._parts.append(b"")
+        for _ in range(self._unpacker.read_array_header()):
+            if self._template[self._unpacker.tell()] in _LISTS:
+                self.value(depth - 1)
+                count += 1
+            else:
+                count += self._single(spread=True)
+        self._parts[at] = array_head(count)
+        self._size += len(self._parts[at])
+
+    def _single(self, *, spread: bool) -> int:
+        """The next value, which is no list; how many items of a list it makes."""
+        start = self._unpacker.tell()
+        self._unpacker.skip()
+        packed = self._template[start : self._unpacker.tell()]
+        if packed[0] in _EXTENSIONS:
+            found = msgpack.unpackb(packed, ext_hook=_read_reference, timestamp=1)
+            if type(found) is Reference:
+                value = _of(found, self._inputs)
+                if spread and found.spread:
+                    return self._spread(value)
+                packed = value
+        self._add(packed)
+        return 1
+
+    def _spread(self, value: bytes) -> int:
+        """The items of a list stand here: copied as one, however many they are."""
+        if is_sealed(value):
+            self._add(pack(msgpack.ExtType(_SPREAD_SEALED, value)))
+            return 1
+        head = _head_of_list(value)
+        if head is None:
+            self._add(value)
+            return 1
+        count, start = head
+        self._add(value[start:])
+        return count
+
+    def _add(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size <= self._limit:
+            self._parts.append(part)
 
 
-def _next(
-    template: bytes, unpacker: msgpack.Unpacker, inputs: Mapping[int, bytes]
-) -> tuple[bytes, bool]:
-    """The next value, which is no list, and whether it is a list whose items stand there."""
-    start = unpacker.tell()
-    unpacker.skip()
-    packed = template[start : unpacker.tell()]
-    if packed[0] in _EXTENSIONS:
-        found = msgpack.unpackb(packed, ext_hook=_read_reference, timestamp=1)
-        if type(found) is Reference:
-            return _of(found, inputs), found.spread
-    return packed, False
+def _head_of_list(packed: bytes) -> tuple[int, int] | None:
+    """How many items a packed list has, and where they begin; None of what is no list.
+
+    The bytes are a worker's: if they are more or fewer than one list they are none.
+    """
+    unpacker = msgpack.Unpacker()
+    try:
+        unpacker.feed(packed)
+        unpacker.skip()
+        if packed[0] not in _LISTS or unpacker.tell() != len(packed):
+            return None
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(packed[:5])
+        return unpacker.read_array_header(), int(unpacker.tell())
+    except Exception:  # noqa: BLE001 - of a value that is none of ours; it stands for itself
+        return None
 
 
 def as_shard(payload: bytes, index: int, count: int) -> bytes:

@@ -4,6 +4,7 @@ from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.surgery import Edit
 
 _NODES = "raftwork.features.flow_nodes"
+_JOINS = "raftwork.features.flow_joins"
 _ATTEMPTS = "raftwork.broker.machine.attempts"
 
 FLOWS = tuple(
@@ -47,6 +48,11 @@ FLOWS = tuple(
             100,
         ),
         (
+            "what replaces a task goes on when that is cancelled",
+            Edit("raftwork.features.flow_ends:cancel_rows", "if found.queue:", "if False:"),
+            20,
+        ),
+        (
             "a retry meets the edges",
             Edit(
                 f"{_ATTEMPTS}:_delay",
@@ -75,9 +81,14 @@ FLOWS = tuple(
             20,
         ),
         (
+            "joins beyond an entry's bound are forgotten",
+            Edit(f"{_JOINS}:make", "ledger.set_timer(ledger.time, MAKE, seq)", "pass"),
+            20,
+        ),
+        (
             "values by the order of the tasks' numbers",
             Edit(
-                f"{_NODES}:inputs",
+                f"{_JOINS}:inputs",
                 "    for dst, slot, state, body in list(ledger.db.execute(_IN, (str(list(seqs)),)))"
                 ":\n",
                 "    asked = (str(list(seqs)),)\n"
@@ -89,7 +100,7 @@ FLOWS = tuple(
         ),
         (
             "what waits for a failure runs",
-            Edit(f"{_NODES}:meets", "if kind & _NEEDS_END:", "if True:"),
+            Edit(f"{_JOINS}:meets", "if kind & _NEEDS_END:", "if True:"),
             20,
         ),
         (

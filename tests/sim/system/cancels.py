@@ -191,6 +191,7 @@ class CancelChecker:
         )
         self.ended.update(seq for seq in waits if queue.by_seq[seq].has_code)
         queue.flows.stopped.update(waits - self.ended)
+        queue.flows.replacements.cancelled(task for _, task in meant)
         self.reached["cancel went on in another entry"] += reply.rest_after > 0
         for _, task in meant:
             if task.token is not None:

@@ -23,7 +23,8 @@ from raftwork.features.flow_graph import (
     kind_of,
     source,
 )
-from raftwork.features.flow_nodes import FIRE, LET_GO, STOP
+from raftwork.features.flow_joins import LET_GO, MAKE
+from raftwork.features.flow_nodes import FIRE, STOP
 from raftwork.features.flows import FlowSubmitted, Grow, SubmitFlow
 from raftwork.features.pins import WorkerGone
 from raftwork.messages import Code, Spec, State, decode_failure, decode_spec
@@ -37,6 +38,7 @@ from raftwork.messages.flow_values import (
 from raftwork.wire import pack, unpack
 from tests.sim.system.known import Known
 from tests.sim.system.promises import Violation, require
+from tests.sim.system.replacements import Replacements, left_due
 
 if TYPE_CHECKING:
     from tests.sim.system.queue_checker import QueueChecker
@@ -84,6 +86,7 @@ class FlowRules:
         self._together: list[Member] = []
         #: Numbers of what a cancel must end that is being looked at.
         self.stopped: set[int] = set()
+        self.replacements = Replacements(queue, self.members)
         #: … and of what is to end as its worker is gone.
         self._left: set[int] = set()
 
@@ -314,7 +317,7 @@ class FlowRules:
         self.members[new].nodes = [again.get(id_, id_) for id_ in nodes]
         queue.reached["flow: retried"] += 1
         queue.reached["flow: retried, and shares a result"] += len(again) < len(nodes)
-        let_go = _left_due(queue._machine, LET_GO, queue.number_of(command.id))
+        let_go = left_due(queue._machine, LET_GO, queue.number_of(command.id))
         queue.reached["flow: retried before all was let go"] += let_go
         self.members[new].siblings = old.siblings
         self._together += [self.members[new]] if old.siblings else []
@@ -380,6 +383,11 @@ class FlowRules:
             require(right, "broadcasts", text)
             self._over(effect, task)
             return True
+        cancelled = effect.state is State.CANCELLED and _why(effect) == "user"
+        if cancelled and self.replacements.may_end(task.id):
+            self._queue.reached["flow: cancelled with what it replaces"] += 1
+            self._over(effect, task)
+            return True
         upstream = effect.state is State.CANCELLED and _why(effect) == "upstream"
         if task.has_code and not upstream:
             return False  # cancelled, or purged, for another reason
@@ -425,10 +433,13 @@ class FlowRules:
         task = self._queue.tokens[token][0]
         if not task.asked:
             member = self.members.get(task.id)
-            right = member is not None and self._has_failed(member)
+            right = member is not None and (
+                self._has_failed(member) or self.replacements.may_end(task.id)
+            )
             require(right, "cancels", f"{task.id} is asked to end, and nobody asked for it")
             task.asked, task.grace_ends = True, self._queue.time + _GRACE
-            self._queue.reached["flow: asked to end with its siblings"] += 1
+            what = "its siblings" if self._has_failed(self.members[task.id]) else "what it replaces"
+            self._queue.reached[f"flow: asked to end with {what}"] += 1
 
     def _end_together(self, machine: Machine) -> None:
         """Where a node has no value all others of its flow have ended, or were asked to."""
@@ -438,7 +449,7 @@ class FlowRules:
             if all(n.outcome is None or n.outcome[0] is State.SUCCEEDED for n in nodes):
                 continue
             flow.asked = True
-            left = _left_due(machine, STOP, self._queue.number_of(flow.id))
+            left = left_due(machine, STOP, self._queue.number_of(flow.id))
             go_on = [n.id for n in nodes if n.outcome is None and not n.asked]
             text = f"{flow.id} has failed, and {go_on} go on"
             require(not go_on or left or flow.cancelled, "siblings", text)
@@ -448,7 +459,8 @@ class FlowRules:
     def entered(self, machine: Machine) -> None:
         """The entry is over: what waits for nothing has gone on, but for what is left due."""
         self._end_together(machine)
-        if not self.members or _left_due(machine, FIRE):
+        self.replacements.entered(machine)
+        if not self.members or left_due(machine, FIRE) or left_due(machine, MAKE):
             self._queue.reached["flow: went on in another entry"] += bool(self.members)
             return
         if self._looked_at == self._queue.outcomes_committed:
@@ -473,10 +485,3 @@ class FlowRules:
 
 def _why(effect: Settled) -> str:
     return decode_failure(effect.data).type
-
-
-def _left_due(machine: Machine, kind: int, number: int | None = None) -> bool:
-    """Whether some of this work is left for later entries: for a flow, or for any."""
-    asked = "SELECT count(*) FROM timer WHERE kind = ? AND ref = coalesce(?, ref)"
-    ((count,),) = machine.state.db.execute(asked, (kind, number))
-    return bool(count)

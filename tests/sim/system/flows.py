@@ -40,6 +40,10 @@ _AWAY = 0.4
 #: Steps of one entry that flows take, and nodes of a flow that it looks at: few, so that some take
 #: several.
 STEPS_AT_ONCE, NODES_AT_ONCE = 9, 2
+#: How often a task that was replaced is cancelled, where one might be.
+_OF_REPLACED = 0.3
+#: Steps that rows without code may take in an entry: a second one is left for the next.
+MADE_AT_ONCE = 1
 #: The share of flows without a value that are retried just as they have ended, within so many ms.
 _AT_ONCE, _AT_ONCE_MS = 0.3, 15
 NODE = "node"
@@ -99,6 +103,7 @@ class Flows:
         self._world = world
         self._rng = Random(f"flows of {world.seed}")
         self._third = Random(f"broadcasts of {world.seed}")
+        self._fourth = Random(f"cancels of what was replaced of {world.seed}")
         self._steers = Random(f"flows that are steered of {world.seed}")
         self.there = self._rng.random() < _SHARE
         self._made = self._asked = 0
@@ -169,9 +174,21 @@ class Flows:
         grow = [each for each in run if _kind(each.payload) in GROWS]
         return [each.id for each in grow or run]
 
+    def _replaced(self) -> list[str]:
+        """The tasks that were replaced, and wait."""
+        members, tasks = self._world.queue.flows.members, self._world.queue.tasks
+        grown = [tasks[each.id] for each in members.values() if each.grown]
+        return [task.id for task in grown if task.outcome is None and not task.has_code]
+
     def _cancel(self, id_: str) -> CancelTasks:
-        """Of a flow as a whole, or of a task that runs, which may make others as it returns."""
+        """Of a flow as a whole, or of a task that runs, which may make others as it returns.
+
+        Or of one that others replace, and wait or run.
+        """
         grace = self._steers.choice((0, 900, 900))
+        if (replaced := self._replaced()) and self._fourth.random() < _OF_REPLACED:
+            some = [self._fourth.choice(replaced)]
+            return CancelTasks(self._asked, Scope.IDS, some, "", "", grace)
         if (running := self._running()) and self._steers.random() < 0.5:
             some = [self._steers.choice(running)]
             return CancelTasks(self._asked, Scope.IDS, some, "", "", grace)

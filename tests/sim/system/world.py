@@ -8,10 +8,18 @@ and every promise made under the faults must turn out to be kept.
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from types import ModuleType
 
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
-from raftwork.features import cancel, flow_ends, flow_nodes, purge_queue, schedule_planner
+from raftwork.features import (
+    cancel,
+    flow_ends,
+    flow_joins,
+    flow_nodes,
+    purge_queue,
+    schedule_planner,
+)
 from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
@@ -24,7 +32,7 @@ from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.events import EventReader
 from tests.sim.system.faults import Faults
-from tests.sim.system.flows import NODES_AT_ONCE, STEPS_AT_ONCE, Flows
+from tests.sim.system.flows import MADE_AT_ONCE, NODES_AT_ONCE, STEPS_AT_ONCE, Flows
 from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.limits import Draw as LimitDraw
@@ -70,6 +78,23 @@ PURGED_AT_ONCE = 3
 CANCELLED_AT_ONCE = 20
 #: A tick that is later is one of an outage: few histories have one of ten seconds, ms.
 LATE = 1_200
+
+
+def _made_small(shape: Shape) -> list[tuple[ModuleType, str, int]]:
+    """Have what is done by parts done by small ones; what each was before."""
+    small: list[tuple[ModuleType, str, int]] = [
+        (reports, "EXPIRY_GRACE_MS", shape.expiry_grace),
+        (purge_queue, "_PART", PURGED_AT_ONCE),
+        (cancel, "_PART", CANCELLED_AT_ONCE),
+        (flow_nodes, "STEPS_AN_ENTRY", STEPS_AT_ONCE),
+        (flow_joins, "STEPS_AN_ENTRY", MADE_AT_ONCE),
+        (flow_ends, "_PART", NODES_AT_ONCE),
+        (schedule_planner, "GRACE_MS", LATE),
+    ]
+    before = [(module, name, int(getattr(module, name))) for module, name, _ in small]
+    for module, name, value in small:
+        setattr(module, name, value)
+    return before
 
 
 class World:
@@ -161,12 +186,7 @@ class World:
     def run(self) -> None:
         """Live through it. Raises AssertionError if a promise is broken."""
         timeline, shape = self.timeline, self.shape
-        grace, reports.EXPIRY_GRACE_MS = reports.EXPIRY_GRACE_MS, shape.expiry_grace
-        part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
-        some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
-        steps, flow_nodes.STEPS_AN_ENTRY = flow_nodes.STEPS_AN_ENTRY, STEPS_AT_ONCE
-        nodes, flow_ends._PART = flow_ends._PART, NODES_AT_ONCE
-        late, schedule_planner.GRACE_MS = schedule_planner.GRACE_MS, LATE
+        before = _made_small(shape)
         try:
             for process in (*self.brokers, *self.workers, *self.users):
                 process.start()
@@ -213,9 +233,8 @@ class World:
             self._compare()
             self.event_reader.check()
         finally:
-            reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
-            flow_nodes.STEPS_AN_ENTRY, flow_ends._PART = steps, nodes
-            schedule_planner.GRACE_MS = late
+            for module, name, value in before:
+                setattr(module, name, value)
             for broker in self.brokers:
                 broker.disk.forget()
 

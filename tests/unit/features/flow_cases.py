@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Grew
-from raftwork.features import flow_nodes
+from raftwork.broker.machine.links import Links
+from raftwork.features import flow_joins, flow_nodes
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Assigned, Done, Effect
 from raftwork.features.flow_graph import (
@@ -87,7 +88,7 @@ def fail(driver: Driver, id_: str) -> list[Effect]:
 def given(driver: Driver, id_: str) -> list[object]:
     """The values that a task is handed out with, by slot."""
     seq = seq_of(driver, id_)
-    return [unpack_value(data) for _, data in flow_nodes.inputs(driver.machine.state, [seq])[seq]]
+    return [unpack_value(data) for _, data in flow_joins.inputs(driver.machine.state, [seq])[seq]]
 
 
 def made_by(driver: Driver, id_: str) -> tuple[str, str]:
@@ -124,7 +125,7 @@ def consistent(driver: Driver) -> None:
         )
         assert count == nodes
     links, before = driver.machine.state.links, driver.machine.state
-    known = (links.nodes, links.edges, links.pinned, links.pinned_bytes, links.flows)
+    known = _known(links)
     sums = (before.results, before.result_bytes, before.unfinished)
     claims: list[tuple[int, int]] = list(
         driver.db.execute(
@@ -138,8 +139,13 @@ def consistent(driver: Driver) -> None:
     assert {seq for seq, _ in claims} == {seq for (seq,) in kept}
     driver.reopen()
     links, after = driver.machine.state.links, driver.machine.state
-    assert known == (links.nodes, links.edges, links.pinned, links.pinned_bytes, links.flows)
+    assert known == _known(links)
     assert sums == (after.results, after.result_bytes, after.unfinished)
+
+
+def _known(links: Links) -> tuple[int, ...]:
+    pinned = (links.pinned, links.pinned_bytes)
+    return (links.nodes, links.edges, *pinned, links.flows, links.signal_bytes, links.unmade_bytes)
 
 
 def graph(*nodes: Node) -> bytes:

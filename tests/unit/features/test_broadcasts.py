@@ -248,3 +248,15 @@ def test_before_it_enters_it_counts_as_a_task_for_each_worker_that_is_there() ->
         assert count_members(view, b"\xc1") == 0
         nowhere = encode_graph(Graph([], [to_all(), value_of(1)]))
         assert count_members(view, nowhere) == 0
+
+
+def test_what_would_be_too_large_for_all_workers_is_refused_before_any_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mebibyte for each of a thousand workers took the leader's memory, and the next one's."""
+    node = Node(1, pack([["x" * 1_000_000], {}]), broadcast=BroadcastKind.VALUES)
+    made = read_graph(graph(node, value_of(0)), ClusterSettings())
+    monkeypatch.setattr(broadcasts, "as_shard", pytest.fail)
+    names = [f"w{at:04}" for at in range(1_000)]
+    with pytest.raises(PayloadTooLarge, match=r"of 10000.* bytes.* 16777216 are allowed"):
+        expanded(made, "f", [("default", names)])

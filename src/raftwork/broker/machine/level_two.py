@@ -205,6 +205,7 @@ CREATE TABLE signal (               -- of flows that have not ended (features/si
     value BLOB NOT NULL,
     PRIMARY KEY (flow, name, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX signal_wait ON signal (seq) WHERE seq > 0;
 CREATE TABLE node (
     flow INTEGER NOT NULL,          -- negative: seq waits for its end
     seq INTEGER NOT NULL,

@@ -10,6 +10,10 @@ from raftwork.broker.machine import level_two
 _SUMS = """SELECT coalesce(sum(nodes), 0), coalesce(sum(edges), 0), coalesce(sum(pinned), 0),
     coalesce(sum(pinned_bytes), 0), count(*) FROM flow"""
 
+_SIGNALS = "SELECT coalesce(sum(length(value)), 0) FROM signal WHERE seq = 0"
+
+_UNMADE = "SELECT coalesce(sum(length(spec) + length(payload)), 0) FROM unmade"
+
 
 class Links:
     """Of one machine. The lists are empty between entries."""
@@ -30,7 +34,13 @@ class Links:
             self.nodes, self.edges, self.pinned, self.pinned_bytes, self.flows = sums
         #: Unfinished tasks that one worker alone may have (features/pins.py).
         self.pins = 0
+        #: Bytes of what was said to flows (features/signal_rows.py).
+        self.signal_bytes = 0
+        #: … and of what it takes to run failed nodes again (features/flow_nodes.py).
+        self.unmade_bytes = 0
         if level >= level_two.LEVEL:
+            self.signal_bytes = int(db.execute(_SIGNALS).get)
+            self.unmade_bytes = int(db.execute(_UNMADE).get)
             self.pins = int(db.execute("SELECT count(*) FROM pin").get)
 
     def pin(self, count: int, size: int) -> None:

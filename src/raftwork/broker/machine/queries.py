@@ -12,7 +12,8 @@ from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.queue import Queue
 from raftwork.broker.machine.state import Ledger
 from raftwork.features.checkpoints import checkpoint_of
-from raftwork.features.flow_nodes import flows_of, inputs
+from raftwork.features.flow_joins import inputs
+from raftwork.features.flow_nodes import flows_of
 from raftwork.features.history import trace_of
 from raftwork.features.schedule_rows import tick_of
 from raftwork.features.tags import tags_of_each
