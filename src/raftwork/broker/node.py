@@ -267,7 +267,8 @@ class Node:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
         if self.quiet and now < self._due and now < self._chores_at:
             return
-        if now >= self._chores_at:
+        # What is due is done: or one empty turn follows the other until they are looked at again.
+        if now >= self._chores_at or now >= self._chores_due:
             self._chores(now)
         if self._replica is not None:
             self._replica.turn(now)
