@@ -31,7 +31,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel("Came in a second", "ops", (("raftwork:tasks_enqueued:rate5m", "{{queue}}"),)),
         Panel(
-            "Wait, by queue", "short", (('raftwork:queue_tasks:max{state="queued"}', "{{queue}}"),)
+            "Wait, by queue", "short", (('raftwork:queue_tasks:max{state="ready"}', "{{queue}}"),)
         ),
         Panel(
             "From ready to a worker, 99th percentile",

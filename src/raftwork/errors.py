@@ -226,14 +226,19 @@ class TaskFailed(RaftworkError):
 
 
 class TaskLost(RaftworkError):
-    """The task's worker vanished and the task may not be handed out (again). `id` is the task's."""
+    """The task's worker vanished and the task may not be handed out (again). `id` is the task's.
 
-    def __init__(self, text: str, id: str = "") -> None:  # noqa: A002
+    `log` has the last lines that it logged, where they could still be told: its worker lives and
+    lost only a process of its pool, or somebody followed the task's log.
+    """
+
+    def __init__(self, text: str, id: str = "", log: str = "") -> None:  # noqa: A002
         super().__init__(text)
         self.id = id
+        self.log = log
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (str(self), self.id), vars(self)
+        return type(self), (str(self), self.id, self.log), vars(self)
 
 
 class TaskCancelled(RaftworkError):

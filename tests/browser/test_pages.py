@@ -243,7 +243,7 @@ def test_a_broker_serves_the_same_beside_itself_with_its_metrics(
     waiting = {
         sample.labels["queue"]: sample.value
         for sample in families["raftwork_queue_tasks"].samples
-        if sample.labels["state"] == "queued"
+        if sample.labels["state"] == "ready"
     }
     assert waiting["bulk"] == 31
 

@@ -355,7 +355,14 @@ def test_status_shows_brokers_workers_and_queues(cluster: Cluster) -> None:
         | {"bytes": 0, "balancer": None, "max_length": None, "max_bytes": None}
         | {"fair": None, "weights": None, "patience": None}
         | {"concurrency": None, "rate": None, "burst": None}
-        | {"scheduled": 0, "blocked": 0, "cancelled": 0, "paused": False, "paused_until": None}
+        | {
+            "scheduled": 0,
+            "delayed": 0,
+            "blocked": 0,
+            "cancelled": 0,
+            "paused": False,
+            "paused_until": None,
+        }
     }
     people = cluster.cli("status")
     assert people.code == 0

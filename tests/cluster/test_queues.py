@@ -67,6 +67,7 @@ def test_what_is_set_for_a_queue_outlives_the_leader(cluster: Cluster) -> None:
         "lost": 0,
         "bytes": 0,
         "scheduled": 0,
+        "delayed": 0,
         "blocked": 0,
         "cancelled": 0,
         "paused": False,

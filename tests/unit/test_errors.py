@@ -30,7 +30,7 @@ WAYS: list[Callable[[RaftworkError], RaftworkError]] = [
 
 def _all() -> list[RaftworkError]:
     special = [TaskFailed("ValueError", "nope", "Traceback …", "id"), NotLeader("b"), NotLeader()]
-    special += [TaskLost("vanished", "id")]
+    special += [TaskLost("vanished", "id"), TaskLost("vanished", "id", "its last line")]
     special.append(Unavailable("no leader", ("id-1", "id-2")))
     known = {type(error) for error in special}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]

@@ -51,6 +51,12 @@ class PerCall(NamedTuple):
         """What goes with each task of such a call. Raises ValueError for options without a key."""
         if options.ordered and not self.key:
             raise ValueError('an ordered task needs a key: task.options(key="…").enqueue(…)')
+        if self.at and options.delay:
+            # Whichever is the earlier would be lost without a word.
+            raise ValueError(
+                f"delay and at say two times, got {options.delay / 1000} s and {self.at / 1000:.3f}"
+                " s since 1970: give one, such as task.options(delay=None, at=…)"
+            )
         unique = options.unique if isinstance(options.unique, str) else ""
         if not options.unique:
             check_no_key_needed(options)

@@ -258,7 +258,7 @@ class Run(Slot, Generic[T_co]):
             raise TaskFailed(*words, self.id, failure.log)
         if outcome.state is State.CANCELLED:
             raise TaskCancelled(failure.message, failure.type, self.id)
-        raise TaskLost(failure.message, self.id)
+        raise TaskLost(failure.message, self.id, failure.log)
 
 
 def handles(app: "Caller", ids: Sequence[str], reads: "Convert | None" = None) -> list[Run[Any]]:

@@ -60,7 +60,8 @@ from raftwork.release import RELEASE
 from raftwork.wire import maker
 
 if TYPE_CHECKING:
-    from raftwork.broker.machine.state import Ledger, Queue
+    from raftwork.broker.machine.queue import Queue
+    from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Deferred, Feature
 

@@ -21,7 +21,8 @@ from raftwork.messages.bounds import Between, Name
 from raftwork.messages.registry import command, reply, request
 
 if TYPE_CHECKING:
-    from raftwork.broker.machine.state import Ledger, Queue
+    from raftwork.broker.machine.queue import Queue
+    from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Feature
     from raftwork.features.why_it_waits import WaitingTask

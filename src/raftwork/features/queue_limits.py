@@ -12,7 +12,8 @@ from raftwork.features.limits import gates_of
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from raftwork.broker.machine.state import Ledger, Queue
+    from raftwork.broker.machine.queue import Queue
+    from raftwork.broker.machine.state import Ledger
     from raftwork.messages import Spec
 
 #: Lanes that unfinished tasks are of. A new leader looks at each before it serves, for some 5 us;

@@ -3,7 +3,7 @@
 It checks whole columns: a check per task would cost more than the rest of an enqueue.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -176,7 +176,8 @@ def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
         raise BadMessage("a task must be an array of an id and a payload")
     if (columns := max(map(len, rows))) > len(Task._fields):
         raise NewerMessage(f"a task with {columns} fields instead of {len(Task._fields)}")
-    ids, payloads = list(zip(*rows, strict=False))[:2]
+    shared = list(zip(*rows, strict=False))  # the columns that all of them have
+    ids, payloads = shared[:2]
     if set(map(type, ids)) != {str} or set(map(type, payloads)) != {bytes}:
         raise BadMessage("a task's id must be a string, its payload bytes")
     if not all(ids) or max(map(len, ids)) > settings.id_length:
@@ -186,34 +187,49 @@ def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
     return Columns(
         ids,
         payloads,
-        _keys(rows, settings) if columns > 2 else (),
-        _extras(rows, settings) if columns > 3 else (),
+        _keys(_column(rows, shared, 2, ""), settings) if columns > 2 else (),
+        _extras(_column(rows, shared, 3, None), settings) if columns > 3 else (),
     )
 
 
-def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str]:
+def _column(
+    rows: list[list[object]], shared: list[tuple[object, ...]], at: int, default: object
+) -> Sequence[object]:
+    if at < len(shared):
+        return shared[at]
+    return [row[at] if len(row) > at else default for row in rows]
+
+
+def _keys(keys: Sequence[object], settings: "ClusterSettings") -> Sequence[str]:
     """The third column."""
-    keys = [row[2] if len(row) > 2 else "" for row in rows]
     if set(map(type, keys)) != {str}:
         raise BadMessage("a task's key must be a string")
-    named = cast("list[str]", keys)
+    named = cast("Sequence[str]", keys)
     if max(map(len, named)) > settings.id_length:
         raise ProtocolError(f"a key must have at most {settings.id_length} characters")
     return named if any(named) else ()
 
 
-def _extras(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[Extras]:
+def _extras(column: Sequence[object], settings: "ClusterSettings") -> Sequence[Extras]:
     """The fourth column. Tasks of a batch mostly have the same, which is read once."""
     extras: list[Extras] = []
     last: object = None
     read = NO_EXTRAS
-    for row in rows:
-        packed = row[3] if len(row) > 3 else None
+    if _all_as_before(column[1:]):
+        column, rest = column[:1], len(column) - 1
+    else:
+        rest = 0
+    for packed in column:
         if packed != last and not (packed == AS_BEFORE and type(packed) is int):
             read, last = NO_EXTRAS if packed is None else read_extras(packed), packed
             check_extras(read, settings)
         extras.append(read)
+    extras += [read] * rest
     return extras if any(extras) else ()
+
+
+def _all_as_before(column: Sequence[object]) -> bool:
+    return set(map(type, column)) == {int} and not any(column)
 
 
 def check_extras(extras: Extras, settings: "ClusterSettings") -> None:
@@ -235,15 +251,16 @@ def checksums(spec: bytes, tasks: Columns, level: int) -> list[int]:
     """Of each of the batch's tasks, what tells a repeated id from a used one."""
     start = crc32(spec)
     if not tasks.keys and not tasks.extras:
-        calls = tasks.payloads if level < LEVEL_OPTIONS else map(_call, tasks.payloads)
-        return list(map(crc32, calls, repeat(start)))
+        return list(map(crc32, _calls(tasks.payloads, level), repeat(start)))
+    if not tasks.keys and tasks.extras.count(tasks.extras[0]) == len(tasks.ids):
+        packed = _packed(tasks.extras[0])  # an empty key adds nothing
+        return [crc32(packed, crc32(call, start)) for call in _calls(tasks.payloads, level)]
     keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
     last, packed = None, b""
     crcs: list[int] = []
-    for payload, key, each in zip(tasks.payloads, keys, extras):  # noqa: B905
+    for call, key, each in zip(_calls(tasks.payloads, level), keys, extras):  # noqa: B905
         if each is not last:
             last, packed = each, _packed(each)
-        call = payload if level < LEVEL_OPTIONS else _call(payload)
         crcs.append(crc32(packed, crc32(key.encode(), crc32(call, start))))
     return crcs
 
@@ -267,6 +284,10 @@ def contents_crc(
     """The checksum of a task's contents; `start` is that of its Spec."""
     call = payload if level < LEVEL_OPTIONS else _call(payload)
     return crc32(_packed(extras), crc32(key.encode(), crc32(call, start)))
+
+
+def _calls(payloads: Sequence[bytes], level: int) -> Iterable[bytes]:
+    return payloads if level < LEVEL_OPTIONS else map(_call, payloads)
 
 
 def _call(payload: bytes) -> bytes:

@@ -112,7 +112,8 @@ class Unstarted(NamedTuple):
         return Place(self.queue, self.seq, self.flags, self.lane, self.place, self.key, "")
 
 
-_unstarted = maker(Unstarted)
+_unstarted, _settled = maker(Unstarted), maker(Settled)
+_spec = attrgetter("spec")
 
 
 def wait_first(ledger: Ledger, tasks: Sequence[Place]) -> list[Effect]:
@@ -309,46 +310,68 @@ def end_unstarted(
     """
     if not tasks:
         return []
-    cap = ledger.settings.result_ttl
-    specs = [decode_spec(task.spec) for task in tasks]
-    ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
-    named = [ledger.names[spec.name] for spec in specs]
-    unwait_from(ledger, [task.at for task in tasks if task.phase == PENDING])
+    cap, now, number = ledger.settings.result_ttl, ledger.time, state.value
+    packs = dict.fromkeys([task.spec for task in tasks])
+    specs = {packed: decode_spec(packed) for packed in packs}
+    ends = {packed: now + min(spec.result_ttl, cap) for packed, spec in specs.items()}
+    named = {packed: ledger.names[spec.name] for packed, spec in specs.items()}
+    _unwait_all(ledger, [task for task in tasks if task.phase == PENDING])
     unschedule(ledger, [task.seq for task in tasks if task.phase == SCHEDULED])
     following: list[Effect] = []
-    leave_lanes(ledger, [task.lane for task in tasks])
+    leave_lanes(ledger, [task.lane for task in tasks if task.lane])
     others = [(task.seq, task.flags) for task in tasks if task.flags]
     ledger.ended(others, fate or state, following)
     ledger.db.executemany(
         ending(ledger),
         [
-            (FINISHED, end, state.value, data, name, 0, ledger.time, 0, task.attempt, task.seq)
-            for end, name, task in zip(ends, named, tasks, strict=True)
+            (
+                *(FINISHED, ends[task.spec], number, data, named[task.spec]),
+                *(0, now, 0, task.attempt, task.seq),
+            )
+            for task in tasks
         ],
     )
     forget_losses(ledger, [task.seq for task in tasks if task.losses])
     _count(ledger, tasks, state)
     ledger.result_bytes += len(data) * len(tasks)
-    ledger.next_expiry = min(ledger.next_expiry, *ends)
-    names = ledger.numbered
-    for packed, alike in groupby(tasks, key=attrgetter("spec")):
-        spec, ids = decode_spec(packed), [task.id for task in alike]
+    ledger.next_expiry = min(ledger.next_expiry, *ends.values())
+    for packed, alike in groupby(tasks, key=_spec):
+        spec, ids = specs[packed], [task.id for task in alike]
         ledger.journal.ended_unstarted(spec.queue, spec.name, ids, state, data)
+    names = {queue: ledger.numbered[queue].name for queue in {task.queue for task in tasks}}
     return [
-        *(Settled(0, task.seq, task.id, names[task.queue].name, state, data) for task in tasks),
+        *[_settled((0, task.seq, task.id, names[task.queue], state, data)) for task in tasks],
         *following,
     ]
 
 
+def _unwait_all(ledger: Ledger, tasks: Sequence[Unstarted]) -> None:
+    """As `unwait_from`: of an ordinary one no more is needed than its number."""
+    ordinary: defaultdict[int, list[int]] = defaultdict(list)
+    others: list[Place] = []
+    for task in tasks:
+        if task.lane or task.flags:
+            others.append(task.at)
+        else:
+            ordinary[task.queue].append(task.seq)
+    if ordinary:
+        unwait(ledger, ordinary, {})
+    if others:
+        unwait_from(ledger, others)
+
+
 def _count(ledger: Ledger, tasks: Sequence[Unstarted], state: State) -> None:
     """Their queues' counters, as if they had been handed out just now."""
-    for number, many in Counter(task.queue for task in tasks).items():
+    by_queue: defaultdict[int, list[Unstarted]] = defaultdict(list)
+    for task in tasks:
+        by_queue[task.queue].append(task)
+    for number, mine in by_queue.items():
         queue = ledger.touch(ledger.numbered[number].name)
-        mine = [task for task in tasks if task.queue == number]
-        phases = Counter(task.phase for task in mine)
+        phases = Counter([task.phase for task in mine])
         queue.scheduled -= phases[SCHEDULED]
         queue.blocked -= phases[BLOCKED]
         queue.queued -= phases[PENDING] + phases[DELAYED]
-        queue.running += many
+        queue.delayed -= phases[DELAYED]
+        queue.running += len(mine)
         queue.bytes -= sum(task.size for task in mine)
-        ledger.settle(queue.name, state, many)
+        ledger.settle(queue.name, state, len(mine))

@@ -66,6 +66,12 @@ class QueueStatus(NamedTuple):
     blocked: int = 0  # wait for other tasks
     cancelled: int = 0
     paused_until: int = 0  # leader time; 0 while it is not paused
+    delayed: int = 0  # of `queued`: wait for a retry
+
+    @property
+    def ready(self) -> int:
+        """What may be handed out now, as far as it is the queue's own affair."""
+        return self.queued - self.delayed
 
 
 @reply(8)

@@ -222,7 +222,7 @@ def snapshots(status: BrokerStatus) -> Iterator[tuple[str, Durations]]:
 
 def _queue_tasks(_seen: Seen, queues: Sequence[QueueStatus]) -> Iterator[Sample]:
     for queue in queues:
-        for state in ("queued", "scheduled", "blocked", "running"):
+        for state in ("ready", "delayed", "scheduled", "blocked", "running"):
             yield (queue.name, state), getattr(queue, state)
 
 
@@ -259,7 +259,7 @@ def _slots(value: str) -> Shared:
 OF_CLUSTER: Final[Mapping[Described, Shared]] = {
     _cluster("queue_tasks", "gauge", "Tasks without an outcome.", "queue", "state"): _queue_tasks,
     _cluster("slots_wanted", "gauge", "What waits to run now, or runs.", "queue"): _by_queue(
-        lambda q: q.queued + q.running
+        lambda q: q.ready + q.running
     ),
     _cluster("queue_bytes", "gauge", "Of the payloads that wait.", "queue"): _by_queue(
         lambda q: q.bytes

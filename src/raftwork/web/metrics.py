@@ -106,7 +106,7 @@ def _bounded(queues: Sequence[QueueStatus]) -> Sequence[QueueStatus]:
     ordered = sorted(queues, key=lambda queue: (queue.name == "other", queue.name))
     kept, rest = ordered[: tables.QUEUES_MAX], ordered[tables.QUEUES_MAX :]
     counts = ("queued", "running", "succeeded", "failed", "lost", "bytes")
-    more = ("scheduled", "blocked", "cancelled")
+    more = ("scheduled", "blocked", "cancelled", "delayed")
     sums = {name: sum(getattr(q, name) for q in rest) for name in (*counts, *more)}
     return [*kept, rest[0]._replace(name="other", settings=b"", paused_until=0, **sums)]
 

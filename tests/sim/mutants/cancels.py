@@ -96,7 +96,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
     (
         "a pause is forgotten at a restart",
         40,
-        (Edit(f"{_MACHINE}.state:Ledger._load_queues", "*row[9:]", "*row[9:12]"),),
+        (Edit(f"{_MACHINE}.queue:load_queues", "*row[9:]", "*row[9:12]"),),
     ),
 )
 

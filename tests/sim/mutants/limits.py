@@ -25,7 +25,7 @@ LIMITS = (
     ),
     _mutant(
         "settings forgotten at a restart",
-        f"{_QUEUE}.state:Ledger._load_queues",
+        f"{_QUEUE}.queue:load_queues",
         "queue.set(settings_of(row[8]))",
         "pass",
         fast=True,

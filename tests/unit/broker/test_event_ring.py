@@ -1,6 +1,7 @@
 """The ring of events: what it keeps, what it says is gone, and what a reader's cursor means."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -155,6 +156,43 @@ def test_the_oldest_go_once_it_is_full_and_a_reader_behind_is_told(store: Store)
     assert look(ring, ring.floor._replace(n=0)).gap  # its own events are gone
     again = EventRing(store, 20_000)
     assert (again.floor, again.last, again._size) == (ring.floor, ring.last, ring._size)
+
+
+@pytest.mark.parametrize("limit", [1 << 20, 9_000])
+def test_a_place_is_found_in_every_epoch_also_where_each_counts_from_one(
+    store: Store, limit: int
+) -> None:
+    ring = EventRing(store, limit)
+    positions = [Position(epoch, seq) for epoch in (1, 2, 5) for seq in range(1, 90)]
+    for at in positions:
+        store.take(ring, at, entered(f"{at.epoch}.{at.seq}"))
+    kept = [at for at in positions if at > tuple(ring.floor[:2])]
+    assert len(kept) == len(positions) if limit > 9_000 else 90 < len(kept) < 250
+    told = [f"{at.epoch}.{at.seq}" for at in kept]
+    for place, at in enumerate(kept):
+        page = look(ring, Cursor(*at, 1), limit=1_000)
+        assert (ids(page), page.gap) == (told[place + 1 :], False)
+        older = [position for position, _, _ in ring.newest(at) if position > ring.floor[:2]]
+        assert older == list(reversed(kept[:place]))
+    assert look(ring, Cursor(9, 1, 0)).events == []
+
+
+def test_an_entry_adds_a_row_at_the_end_and_takes_no_page_apart(tmp_path: Path) -> None:
+    """In the order of (epoch, seq) each entry of ten tasks wrote more than two pages of its own."""
+    db = apsw.Connection(str(tmp_path / "db"))
+    db.execute("PRAGMA journal_mode = WAL")
+    pages: list[int] = []
+
+    def committed(_db: apsw.Connection, _name: str, count: int) -> int:
+        pages.append(count)
+        return 0
+
+    db.set_wal_hook(committed)
+    own = Store(db)
+    ring = EventRing(own)
+    for seq in range(1, 302):
+        own.take(ring, Position(1, seq), entered(*(f"{seq:030}-{n:05}" for n in range(10))))
+    assert (pages[-1] - pages[0]) / 300 < 1.5
 
 
 def test_a_look_is_bounded_work(store: Store) -> None:

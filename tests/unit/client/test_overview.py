@@ -36,6 +36,7 @@ def test_without_a_leader_the_most_advanced_replica_tells_the_queues() -> None:
             "lost": 0,
             "bytes": 0,
             "scheduled": 0,
+            "delayed": 0,
             "blocked": 0,
             "cancelled": 0,
             "paused": False,

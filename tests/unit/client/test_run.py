@@ -9,7 +9,7 @@ import pytest
 
 from raftwork import Status, TaskFailed, TaskLost, UnknownTask
 from raftwork.client.reply import Reply
-from raftwork.messages import Failure, Result, State, encode_failure
+from raftwork.messages import Failure, Loss, Result, State, WorkerLostSaying, encode_failure
 from raftwork.wire import pack
 from tests.unit.client.cluster import app_and_cluster
 
@@ -46,8 +46,18 @@ def test_a_failure_is_raised_with_its_parts() -> None:
 def test_a_lost_task_is_raised_as_lost() -> None:
     app, cluster = app_and_cluster()
     cluster.states["t"] = Result("t", State.LOST, FAILURE)
-    with pytest.raises(TaskLost, match="no"):
+    with pytest.raises(TaskLost, match="no") as raised:
         app.run("t").result()
+    assert (raised.value.id, raised.value.log) == ("t", "")
+
+
+def test_a_lost_task_has_the_last_lines_that_are_known_of_it() -> None:
+    app, cluster = app_and_cluster()
+    ending = WorkerLostSaying(1, Loss("w1", signal=9), True, "at 9 of 10\nat 10 of 10")
+    cluster.states["t"] = Result("t", State.LOST, encode_failure(ending))
+    with pytest.raises(TaskLost, match="w1 lost the process") as raised:
+        app.run("t").result()
+    assert raised.value.log == "at 9 of 10\nat 10 of 10"
 
 
 def test_an_unknown_id_is_an_error_and_may_become_known() -> None:

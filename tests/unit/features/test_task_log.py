@@ -2,9 +2,11 @@
 
 import pytest
 
-from raftwork.broker.machine.commands import Assign, Finish
+from raftwork.broker.machine.commands import Assign, Finish, Lose, LoseSaying
 from raftwork.broker.workers import live_logs
+from raftwork.broker.workers.live_logs import LiveLog
 from raftwork.features.effects import Assigned, Settled
+from raftwork.features.event_journal import EventKind
 from raftwork.features.task_log import (
     GATHER_MS,
     LEASE_MS,
@@ -22,6 +24,7 @@ from raftwork.messages import (
     Code,
     FromBroker,
     Goodbye,
+    Loss,
     Outcome,
     Refused,
     Report,
@@ -261,3 +264,40 @@ def test_below_level_two_it_is_refused_in_words() -> None:
     (answer,) = harness.sent()
     assert isinstance(answer, Refused)
     assert "a live log needs a cluster at level 2" in answer.text
+
+
+def test_what_was_told_of_a_task_goes_with_its_loss_once_its_worker_is_gone(desk: Desk) -> None:
+    token = desk.give(2)
+    desk.ask()
+    desk.poll()
+    desk.tell("one", "two")
+    desk.harness.workers.goodbye(b"w", 1, desk.harness.now, lost=True)
+    saying, rest = desk.harness.workers.commands()
+    assert saying == LoseSaying(
+        1, Loss("w1"), "1970-01-01T00:00:09.950Z one\n1970-01-01T00:00:09.950Z two"
+    )
+    assert isinstance(rest, Lose) and [each for each, _ in rest.tokens] == [token]
+
+
+def test_a_worker_that_is_gone_is_told_of_once(desk: Desk) -> None:
+    """Of its only task the lines are known: the command of the others has none, and tells it."""
+    journal = desk.harness.machine.state.journal
+    journal.on = True
+    desk.ask()
+    desk.poll()
+    desk.tell("one")
+    desk.harness.workers.goodbye(b"w", 1, desk.harness.now, lost=True)
+    for command in desk.harness.workers.commands():
+        desk.harness.queues.effects(command)
+    kinds = [event.kind for event in journal.drain()]
+    assert kinds.count(EventKind.WORKER_LOST) == 1
+
+
+def test_of_what_was_told_the_newest_goes_with_a_loss_and_nothing_that_is_sealed() -> None:
+    log = LiveLog(1, 1, "w1", 0)
+    lines = [ToldLine(0, b"%d " % n + b"x" * 1000, False) for n in range(9)]
+    log.take(TellLog(1, 1, 0, [*lines, ToldLine(0, b"secret", True)]), 1_000)
+    kept = log.last_lines().splitlines()
+    assert [line.split()[1] for line in kept] == ["6", "7", "8"]
+    assert len(log.last_lines()) <= live_logs.LAST_BYTES_MAX
+    assert LiveLog(1, 1, "w1", 0).last_lines() == ""

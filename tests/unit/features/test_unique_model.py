@@ -202,8 +202,8 @@ class World:
         assert state.keys == count
         for queue in state.queues.values():
             phases = "SELECT count(*) FROM task WHERE phase = ?"
-            counted = [self.driver.db.execute(phases, (phase,)).get for phase in (4, 5)]
-            assert [queue.scheduled, queue.blocked] == counted
+            counted = [self.driver.db.execute(phases, (phase,)).get for phase in (1, 4, 5)]
+            assert [queue.delayed, queue.scheduled, queue.blocked] == counted
             sizes = "SELECT coalesce(sum(length(body)), 0) FROM task WHERE phase IN (0, 1, 4, 5)"
             running = sum(run.size for run in self.driver.machine.running())
             ((size,),) = self.driver.db.execute(sizes)

@@ -21,7 +21,7 @@ from raftwork.web.watch import Watch
 
 ADDRESSES = (("a", "127.0.0.1:1"), ("b", "127.0.0.1:2"), ("c", "127.0.0.1:3"))
 QUEUES = [
-    QueueStatus("default", 4, 2, 10, 3, 1, bytes=400, cancelled=2),
+    QueueStatus("default", 4, 2, 10, 3, 1, bytes=400, cancelled=2, delayed=1),
     QueueStatus('odd "<b>\\name\n', 1, 0, 0, 0, 0),
 ]
 WORKERS = [WorkerStatus("w1", "host", 7, 4, 2, 0.8, 0.1, 0.2, ["default"], "active")]

@@ -46,10 +46,11 @@ def test_the_page_says_what_a_broker_says_and_the_reference_parser_reads_it() ->
     assert found[key("peer_connected", broker="a", peer="c")] == 1
     assert found[key("apply_backlog_entries", broker="a")] == 2
     assert found[key("build_info", broker="a", version="0.3.0", consensus="raft")] == 1
-    assert found[key("queue_tasks", queue="default", state="queued")] == 4
-    assert found[key("slots_wanted", queue="default")] == 6
+    assert found[key("queue_tasks", queue="default", state="ready")] == 3
+    assert found[key("queue_tasks", queue="default", state="delayed")] == 1
+    assert found[key("slots_wanted", queue="default")] == 5
     assert found[key("slots_busy", queue="default")] == 2
-    assert found[key("queue_tasks", queue=QUEUES[1].name, state="queued")] == 1
+    assert found[key("queue_tasks", queue=QUEUES[1].name, state="ready")] == 1
     assert not [name for name, labels in found if ("broker", "b") in labels]
 
 
@@ -138,7 +139,7 @@ def test_a_thousand_queues_are_two_hundred_and_the_others(monkeypatch: pytest.Mo
     waiting = {
         dict(labels)["queue"]: value
         for (name, labels), value in found.items()
-        if name == "raftwork_queue_tasks" and ("state", "queued") in labels
+        if name == "raftwork_queue_tasks" and ("state", "ready") in labels
     }
     assert waiting == {"q0": 1, "q1": 1, "q2": 1, "other": 7}
 

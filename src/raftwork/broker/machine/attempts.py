@@ -180,7 +180,7 @@ def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
 
 
 def lose_saying(ledger: Ledger, command: LoseSaying, effects: list[Effect]) -> None:
-    """A process died under a task, and left what the task had logged."""
+    """A process died under a task, or its worker did, and what it had logged is known."""
     lose(ledger, Lose([(command.token, True)], command.by), effects, command.log)
 
 
@@ -212,18 +212,26 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect], log: str = "") ->
                 ledger.attempt_ended(run.seq, run.flags, began=started)
             if started:
                 note_attempt(ledger, run, f"WorkerLost: {lost_by(command.by)}")
-    _note_lost(ledger, command, again, charged)
+    _note_lost(ledger, command, again, charged, whole=not log)
     note_losses(ledger, charged, command.by)
     settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
 
 
 def _note_lost(
-    ledger: Ledger, command: Lose, again: Sequence[Running], charged: Sequence[Running]
+    ledger: Ledger,
+    command: Lose,
+    again: Sequence[Running],
+    charged: Sequence[Running],
+    *,
+    whole: bool,
 ) -> None:
-    """For those who look: a worker is gone, and these of its tasks wait again."""
+    """For those who look: a worker is gone, and these of its tasks wait again.
+
+    Unless it is the `whole` of them, the rest has a command of its own that tells so.
+    """
     by, began = command.by, {run.token for run in charged}
-    if by.worker and by.exit is None and by.signal is None:  # else it lost one of its processes
+    if whole and by.worker and by.exit is None and by.signal is None:  # else it lost a process
         ledger.journal.note(Happened(EventKind.WORKER_LOST, name=by.worker, text=lost_by(by)))
     retried = [run for run in again if run.token in began]
     ledger.journal.goes_on(EventKind.RETRIED, retried, text=f"WorkerLost: {lost_by(by)}")
@@ -305,5 +313,6 @@ def _delay(ledger: Ledger, run: Running, due: int, effects: list[Effect]) -> Non
         return
     ledger.db.execute(_DELAY, (DELAYED, due, run.attempt, run.failures, run.losses, run.seq))
     ledger.take_back([run])
+    ledger.queues[run.queue].delayed += 1
     ledger.next_retry = min(ledger.next_retry, due)
     effects.append(AttemptEnded(run.token, run.seq))

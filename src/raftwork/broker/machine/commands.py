@@ -99,7 +99,7 @@ class Tick(NamedTuple):
 
 @command(142, since=2)
 class LoseSaying(NamedTuple):
-    """One token whose process died under it, with the last lines that its code logged."""
+    """One token whose process, or worker, died under it, with the last lines that it logged."""
 
     token: int
     by: Loss

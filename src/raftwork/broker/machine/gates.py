@@ -26,7 +26,8 @@ from raftwork.features.task_row import GATED
 from raftwork.wire import pack, unpack
 
 if TYPE_CHECKING:
-    from raftwork.broker.machine.state import Ledger, Queue, Running
+    from raftwork.broker.machine.queue import Queue
+    from raftwork.broker.machine.state import Ledger, Running
 
 #: Gates kept in memory between transactions; the rest is read when it is needed.
 _KEPT_MAX: Final = 20_000

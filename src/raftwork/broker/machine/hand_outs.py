@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from raftwork.broker.machine.level_two import ByLevel
-from raftwork.broker.machine.state import Ledger, Queue, Running
+from raftwork.broker.machine.queue import Queue
+from raftwork.broker.machine.state import Ledger, Running
 from raftwork.features.lifecycle import Hooks
 from raftwork.features.limit_settings import gates_named
 from raftwork.features.number_ranges import is_range

@@ -65,6 +65,11 @@ ALTER TABLE queue ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN paused_until INTEGER NOT NULL DEFAULT 0;   -- machine time
+ALTER TABLE queue ADD COLUMN delayed INTEGER NOT NULL DEFAULT 0;    -- of queued: wait for a retry
+UPDATE queue SET delayed = (
+    SELECT count(*) FROM task
+    WHERE task.phase = 1 AND task.due IS NOT NULL AND task.queue = queue.number
+);
 ALTER TABLE machine ADD COLUMN queues INTEGER NOT NULL DEFAULT 0;       -- the last queue's number
 CREATE TABLE timer (
     due INTEGER NOT NULL,           -- machine time

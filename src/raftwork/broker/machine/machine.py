@@ -35,8 +35,9 @@ from raftwork.broker.machine.entry_versions import of_newer_release, read_entry
 from raftwork.broker.machine.gates import Gates
 from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.queries import Standing, Waiting
+from raftwork.broker.machine.queue import Queue
 from raftwork.broker.machine.retention import sweep, trim
-from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
+from raftwork.broker.machine.state import NEVER, Ledger, Running
 from raftwork.errors import BadMessage
 from raftwork.features import dead_letters, flow_nodes
 from raftwork.features.catalogue import FEATURES

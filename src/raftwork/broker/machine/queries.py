@@ -9,7 +9,8 @@ import apsw
 
 from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.level_two import LEVEL, ByLevel
-from raftwork.broker.machine.state import Ledger, Queue
+from raftwork.broker.machine.queue import Queue
+from raftwork.broker.machine.state import Ledger
 from raftwork.features.checkpoints import checkpoint_of
 from raftwork.features.flow_nodes import flows_of, inputs
 from raftwork.features.history import trace_of
@@ -125,6 +126,7 @@ def queue_status(queue: Queue) -> QueueStatus:
         queue.blocked,
         queue.cancelled,
         queue.paused_until,
+        queue.delayed,
     )
 
 

@@ -3,6 +3,7 @@
 One entry does a bounded part of it (`_share`). What is left stays due, so the next entry goes on.
 """
 
+from collections import Counter
 from itertools import groupby
 from operator import itemgetter
 
@@ -93,6 +94,8 @@ def _due(ledger: Ledger, phase: int, time: int, limit: int) -> list[Due]:
 def _retry(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
     """Tasks whose next attempt is due wait again, where they stood."""
     ledger.db.executemany(_AGAIN, [(PENDING, seq) for seq, *_ in tasks])
+    for number, many in Counter(queue for _, queue, *_ in tasks).items():
+        ledger.touch(ledger.numbered[number].name).delayed -= many
     for waiting in wait(ledger, [(queue, seq, flags) for seq, queue, _, flags, _ in tasks]):
         effects += waiting
 

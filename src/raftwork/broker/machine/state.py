@@ -4,10 +4,8 @@ Everything here is also in the tables, except what changed since the last `flush
 is bounded by the workers' slots; waiting tasks live in the tables alone.
 """
 
-import builtins
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from json import dumps
 from operator import attrgetter
@@ -22,19 +20,12 @@ from raftwork.broker.machine.lanes import Lanes
 from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.links import Links
 from raftwork.broker.machine.migrations import check_version
+from raftwork.broker.machine.queue import Queue, load_queues, put_queues
 from raftwork.features import history, starts
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.event_journal import Journal
 from raftwork.features.lifecycle import Hooks, entering
-from raftwork.features.limit_settings import Quota
 from raftwork.features.number_ranges import spans
-from raftwork.features.queue_settings import (
-    NOTHING_SET,
-    QueueSettings,
-    packed,
-    quota_of,
-    settings_of,
-)
 from raftwork.features.schedule_rows import Schedules
 from raftwork.features.task_row import DELAYED, FINISHED, GATED, TOMBSTONE
 from raftwork.messages import State, decode_spec
@@ -77,49 +68,8 @@ _counters = attrgetter(
 
 _DEAD = "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
 _DEAD_IN = "SELECT queue, count(*) FROM dead GROUP BY queue"
-_NOTHING_PACKED = packed(NOTHING_SET)
 
 
-@dataclass(slots=True)
-class Queue:
-    """A queue's counters and settings, as in its row."""
-
-    number: int
-    name: str
-    queued: int = 0
-    running: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    lost: int = 0
-    #: Of the payloads of what is queued, scheduled and blocked.
-    bytes: int = 0
-    scheduled: int = 0
-    blocked: int = 0
-    cancelled: int = 0
-    #: Machine time until which nothing of it is handed out; 0 while it is not paused.
-    paused_until: int = 0
-    #: What was set for it, and the same packed; changed by `set` alone.
-    settings: QueueSettings = NOTHING_SET
-    packed_settings: builtins.bytes = _NOTHING_PACKED
-    #: How many of its tasks may run, and how fast; None for as many as there are.
-    quota: Quota | None = None
-
-    def set(self, settings: QueueSettings) -> None:
-        """These hold for it from now on."""
-        self.settings, self.packed_settings = settings, packed(settings)
-        self.quota = quota_of(settings)
-
-    @property
-    def unstarted(self) -> int:
-        """Its tasks without an outcome that do not run."""
-        return self.queued + self.scheduled + self.blocked
-
-
-_QUEUE = ("number", "name", "queued", "running", "succeeded", "failed", "lost", "bytes")
-_queue_row = attrgetter(*_QUEUE, "packed_settings")
-_queue_row_two = attrgetter(
-    *(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled", "paused_until")
-)
 _DROP_RUNNING = "DELETE FROM running WHERE token = ?"
 _DROP_RUNNING_SPAN = "DELETE FROM running WHERE token BETWEEN ? AND ?"
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
@@ -136,8 +86,6 @@ _COUNTERS = """UPDATE machine SET time = ?, seq = ?, token = ?,
     results = ?, result_bytes = ?, tombstones = ?"""
 _COUNTERS_TWO = f"{_COUNTERS}, queues = ?"
 _FIRST_DEAD = "SELECT length(spec) + length(payload) FROM dead ORDER BY number LIMIT ?"
-_PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_QUEUE_TWO = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Ledger:
@@ -167,9 +115,8 @@ class Ledger:
         self.results, self.result_bytes, self.tombstones = kept[:3]
         check_level(self.level, self.release, levels, blank=self.blank)
         self.settings = cluster_settings.read(db)
-        self.queues: dict[str, Queue] = {}
-        self.numbered: dict[int, Queue] = {}
-        self._load_queues()
+        self.numbered = {queue.number: queue for queue in load_queues(db, self.level)}
+        self.queues = {queue.name: queue for queue in self.numbered.values()}
         #: The last queue's number. From level 2 on a queue may be gone, and its number with it.
         self.last_queue = kept[3] if len(kept) > 3 else max(self.numbered, default=0)
         # Bounded by the setting `dead`, so counting them at the start costs little.
@@ -460,12 +407,6 @@ class Ledger:
 
     # ---- tables ---------------------------------------------------------------------------------
 
-    def _load_queues(self) -> None:
-        for row in self.db.execute("SELECT * FROM queue ORDER BY number"):
-            queue = Queue(*row[:8], *row[9:])
-            queue.set(settings_of(row[8]))
-            self.queues[queue.name] = self.numbered[queue.number] = queue
-
     def _load_running(self) -> Iterator[Running]:
         for row in self.db.execute(_RUNNING.at(self.level)):
             yield Running(*row)
@@ -489,9 +430,7 @@ class Ledger:
         if self.gates.stirred:
             self.gates.flush()
         if self._touched:
-            two = self.level >= level_two.LEVEL
-            put, row = (_PUT_QUEUE_TWO, _queue_row_two) if two else (_PUT_QUEUE, _queue_row)
-            self.db.executemany(put, map(row, self._touched.values()))
+            put_queues(self.db, self._touched.values(), self.level)
             self._touched = {}
         counters: tuple[int, ...] = _counters(self)
         if counters != self._written:

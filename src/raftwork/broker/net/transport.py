@@ -178,9 +178,8 @@ class Transport:
         self.watch(self.resolved)
         self._dialler = Dialler(self._resolver)
         self._dealers = {name: self._dealer() for name in peers}
-        self._peer_inlets = tuple(
-            (name, dealer, Inlet(dealer, self._poller)) for name, dealer in self._dealers.items()
-        )
+        peers_dealers = self._dealers.items()
+        self._peer_inlets = [(name, d, Inlet(d, self._poller)) for name, d in peers_dealers]
         self._monitors = {
             name: dealer.get_monitor_socket(_LINK_EVENTS | (FAILED if self._keys else 0))
             for name, dealer in self._dealers.items()

@@ -50,6 +50,9 @@ class Opener:
             connection.reserve_bytes("main", CHECKSUM_BYTES)
         # A checkpoint by surprise would stall a turn, or copy what a failed fsync left behind.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        # Else a statement with `LIMIT ?` is parsed and planned anew each time it is run, as the
+        # limit may change the plan: 3 to 10 us of each.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         for pragma in (
             f"page_size={PAGE}",
             "mmap_size=0",

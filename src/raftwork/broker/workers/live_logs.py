@@ -7,6 +7,7 @@ outlives the leader: the next one asks anew, and the worker tells again what it 
 from __future__ import annotations
 
 from collections import deque
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,15 @@ LOGS_MAX: Final = 100
 #: Before a worker is asked again: one that has not answered yet, and one that has.
 _ASK_MS: Final = 500
 _RENEW_MS: Final = 2_000
+#: Of what stands in a loss: bytes of its lines, and what the time before each takes.
+LAST_BYTES_MAX: Final = 4 * 1024
+_STAMP_BYTES: Final = 26
+
+
+def _stamp(at: int) -> str:
+    """A leader time, as a worker writes the time of a line."""
+    when = datetime.fromtimestamp(at / 1e3, UTC).isoformat(timespec="milliseconds")
+    return f"{when.removesuffix('+00:00')}Z"
 
 
 class LiveLog:
@@ -58,6 +68,20 @@ class LiveLog:
         """The lines behind number `after`, and whether some of these are not kept (any more)."""
         before = self.last - len(self._lines)
         return list(islice(self._lines, max(0, after - before), None)), 0 < after < before
+
+    def last_lines(self) -> str:
+        """The end of what it logged, as a failure has it; without what is sealed.
+
+        A sealed line is bound to its place, and cannot be opened as a part of a failure.
+        """
+        kept, size = list[str](), 0
+        for at, data, sealed in reversed(self._lines):
+            size += len(data) + _STAMP_BYTES
+            if size > LAST_BYTES_MAX:
+                break
+            if not sealed:
+                kept.append(f"{_stamp(at)} {data.decode(errors='replace')}")
+        return "\n".join(reversed(kept))
 
     def take(self, told: TellLog, time: int) -> None:
         """What the worker says; what it said before, or is no line, is dropped."""
@@ -115,6 +139,11 @@ class LiveLogs:
             asked = FollowLogs(self._epoch, worker.session, [Tail(token, log.last)])
             self._frames.append((worker.routing, asked))
         return log
+
+    def last_lines(self, token: int) -> str:
+        """What an attempt whose worker is gone had logged, if somebody followed it."""
+        log = self._logs.get(token)
+        return "" if log is None else log.last_lines()
 
     def take(self, worker: Worker, told: TellLog, time: int) -> None:
         """What a worker tells; of what nobody follows, or it has not, nothing is taken."""

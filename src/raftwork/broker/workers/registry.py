@@ -38,7 +38,6 @@ from raftwork.messages import (
     Code,
     Goodbye,
     Heartbeat,
-    Loss,
     PushedTask,
     Refused,
     Report,
@@ -448,7 +447,7 @@ class WorkerRegistry:
                 tokens.append((token, started))
         worker.push.clear()
         if tokens:
-            self._reports.lose(tokens, Loss(worker.name))
+            self._reports.lose_all(worker, tokens, self._notes.logs.last_lines)
 
     # ---- out ----------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.messages import LAST_SESSION, PAYLOAD_MAX, Failure, Held, Loss, encode_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from random import Random
 
     from raftwork.broker.machine import Machine
@@ -178,6 +178,19 @@ class Reports:
     def lose(self, tokens: list[tuple[int, bool]], by: Loss = Loss()) -> None:  # noqa: B008
         """Their worker is gone, or has none of them: (token, whether its code may have begun)."""
         self._commands.append(Lose(tokens, by))
+
+    def lose_all(
+        self, worker: Worker, tokens: list[tuple[int, bool]], last_lines: Callable[[int], str]
+    ) -> None:
+        """The worker is gone with these. Of what somebody followed, the last lines are known."""
+        by, silent = Loss(worker.name), list[tuple[int, bool]]()
+        for token, begun in tokens:
+            if begun and (log := last_lines(token)):
+                self._commands.append(LoseSaying(token, by, log))
+            else:
+                silent.append((token, begun))
+        # Also without a token: it is this one that tells that the worker is lost.
+        self.lose(silent, by)
 
     def expire(self, worker: Worker, now: int, time: int) -> None:
         """End what runs over its time limit and was not ended by the worker."""

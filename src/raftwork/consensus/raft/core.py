@@ -281,25 +281,9 @@ class Raft:
         if box.acks:
             promises += [_message((to, encode(reply))) for to, reply in box.acks.items()]
         state = node.hard_state if box.state else None
-        return _output(
-            (
-                box.deactivated,
-                tuple(box.news),
-                tuple(box.send),
-                rewind,
-                append,
-                state,
-                tuple(box.stage),
-                committed,
-                roster,
-                activated,
-                more,
-                passed,
-                tuple(promises),
-                box.make_snapshot,
-                box.install,
-            )
-        )
+        first = box.deactivated, tuple(box.news), tuple(box.send), rewind, append, state
+        last = more, passed, tuple(promises), box.make_snapshot, box.install
+        return _output((*first, tuple(box.stage), committed, roster, activated, *last))
 
     @property
     def wake_at(self) -> int | None:

@@ -120,7 +120,7 @@ def scale(sight: Sight, asked: Asked) -> object:
     """For autoscalers: what waits to run now, or runs."""
     name = asked.text("queue")
     queue = next((q for q in sight.seen.overview.queues if q.name == name), None)
-    wanted = 0 if queue is None else queue.queued + queue.running
+    wanted = 0 if queue is None else queue.ready + queue.running
     serving = [w for w in sight.seen.overview.workers if name in w.queues and w.state == "active"]
     slots = sum(w.slots for w in serving)
     return {"queue": name, "slots_wanted": wanted, "slots": slots, "workers": len(serving)}

@@ -390,6 +390,7 @@ class Model:
                 totals[State.LOST],
                 sum(len(t.payload) for t in self.queued(name)),
                 changes(**{k: v for k, v in asdict(settings).items() if v is not None}),
+                delayed=sum(t.queue == name for t in self.at(Place.DELAYED)),
             )
             for name, totals in sorted(self.totals.items())
             for settings in [self.settings.get(name, Settings())]

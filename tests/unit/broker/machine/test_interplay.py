@@ -146,6 +146,7 @@ def check(driver: Driver) -> None:
         mine = [task for task in tasks if task[1] == queue.number]
         still = Counter(phase for seq, _, phase, *_ in mine if seq not in running)
         assert queue.queued == still[PENDING] + still[DELAYED]
+        assert queue.delayed == still[DELAYED]
         assert (queue.scheduled, queue.blocked) == (still[SCHEDULED], still[BLOCKED])
         assert queue.running == len(mine) - still.total()
         assert queue.bytes == sum(size for seq, _, _, size, _ in mine if seq not in running)

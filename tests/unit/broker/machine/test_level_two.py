@@ -11,7 +11,7 @@ from raftwork.features.upgrade import Raise
 from raftwork.messages import Spec, State, encode_spec
 from raftwork.release import RELEASE
 from raftwork.wire import pack
-from tests.unit.broker.machine.driver import Driver
+from tests.unit.broker.machine.driver import Driver, spec_of
 
 
 def columns(driver: Driver, table: str) -> list[str]:
@@ -38,6 +38,28 @@ def test_they_are_made_by_the_raise_and_not_before() -> None:
     assert tables(driver) >= set(TABLES)
     assert "flags" in columns(driver, "task")
     assert driver.state("a") is State.QUEUED
+
+
+def test_who_waits_for_a_retry_is_counted_before_the_raise_with_it_and_after_it() -> None:
+    """A replica that starts anew counts as those that did not: else their tables differ."""
+    driver = Driver(level=1)
+    tokens = [driver.start(name, spec=spec_of(retries=3)) for name in "ab"]
+    for token in tokens:
+        driver.fail(token, driver.now + 1_000)
+
+    def delayed() -> int:
+        return driver.machine.queues()[0].delayed
+
+    for _ in range(2):
+        assert (delayed(), driver.machine.queues()[0].ready) == (2, 0)
+        driver.reopen()
+    assert driver.apply(Raise(level_two.LEVEL, RELEASE)).replies == [Done()]
+    assert driver.db.execute("SELECT delayed FROM queue").get == 2
+    driver.reopen()
+    assert delayed() == 2
+    driver.tick(later=1_000)
+    driver.reopen()
+    assert (delayed(), driver.machine.queues()[0].ready) == (0, 2)
 
 
 def test_each_names_an_order_of_columns_that_it_has() -> None:

@@ -189,7 +189,7 @@ def test_brokers_queues_and_workers_are_as_they_say(local: TestClient) -> None:
     broker = got(local.get("/api/v1/cluster"))["brokers"][0]
     assert broker["facts"]["fsync"] == {"p50": 0.004, "p99": 0.008}
     scale = got(local.get("/api/v1/scale/default"))
-    assert (scale["slots_wanted"], scale["slots"]) == (6, 4)
+    assert (scale["slots_wanted"], scale["slots"]) == (5, 4)
     assert got(local.get("/api/v1/history"))["points"] == []
 
 

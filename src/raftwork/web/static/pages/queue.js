@@ -14,7 +14,7 @@ export const queue = {
       ${stale ? html`<p class="problem">There is no leader: these are the counters of the most advanced broker.</p>` : nothing}
       ${own.paused ? html`<p>${state("paused")} ${own.paused_until ? html`<span class="quiet">ends ${when(own.paused_until)}</span>` : html`<span class="quiet">until it is resumed</span>`}</p>` : nothing}
       <dl class="figures">
-        ${figure("Queued", searched(own, "queued"), bytes(own.bytes))}
+        ${figure("Queued", searched(own, "queued"), own.delayed ? `${count(own.delayed)} of them wait for a retry` : bytes(own.bytes))}
         ${figure("Running", searched(own, "running"), own.slots ? `of ${count(own.slots)} slots` : "no worker")}
         ${figure("Later", searched(own, "scheduled"), own.blocked ? `${count(own.blocked)} blocked` : nothing)}
         ${figure("Entered a second", rate(rates.entered), "over a minute")}
@@ -33,7 +33,7 @@ export const queue = {
 
 const searched = (own, what) => html`<a href=${to("tasks", { q: `state:${what} ${inQueue(own.name)}` })}>${count(own[what])}</a>`;
 
-const COUNTED = new Set(["name", "queued", "running", "scheduled", "blocked", "succeeded", "failed", "lost", "cancelled", "bytes", "paused", "paused_until", "workers", "slots"]);
+const COUNTED = new Set(["name", "queued", "delayed", "running", "scheduled", "blocked", "succeeded", "failed", "lost", "cancelled", "bytes", "paused", "paused_until", "workers", "slots"]);
 
 function settings(own) {
   const set = Object.entries(own).filter(([name, value]) => !COUNTED.has(name) && value !== null && value !== "");
