@@ -242,13 +242,27 @@ class EventNotes:
         self._ledger.journal.on = True
         self._at = store.applied
         self._boundary = containment.of("noting events", lambda: self.ring.lose(self._at))
+        #: The last entry, while it is not noted.
+        self._entry: Entry | None = None
         self._applied = self._committed = 0
         self._counters = TaskCounters()
 
     def applied(self, entry: Entry) -> None:
-        """The entry, whatever its kind, was applied. Inside the open transaction."""
-        self._at = entry.at
+        """The entry, whatever its kind, was applied. What it brought about is to be noted."""
+        assert self._entry is None, "its events would be taken for this one's"
+        self._at, self._entry = entry.at, entry
         self._applied += 1
+
+    def note(self) -> None:
+        """Note what the last entry brought about, if that is not done.
+
+        To be called inside the transaction that applies it: before that commits, or the next entry
+        is applied. So replies may leave first: a row takes longer to write than they to send.
+        """
+        entry = self._entry
+        if entry is None:
+            return
+        self._entry = None
         try:
             happened = self._ledger.journal.drain()
             self._counters.take(happened)

@@ -88,7 +88,6 @@ class Node:
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
         )
-        self.plan = self._supervisor.plan  # see `Host.plan`
         self._handshake = Handshake(
             *(setup, self._me, store, now),
             reply=self._reply,
@@ -132,7 +131,6 @@ class Node:
     def _load(self) -> None:
         """What the store has: at the start, and after it switched to another database."""
         self._machine = Machine(self._store.connection, self._setup.levels)
-        self.before_commit = self._machine.flush  # see `Host.before_commit`
         self._events = EventNotes(self._store, self._machine, self._containment, self._setup)
 
     def _start_core(self, now: int) -> None:
@@ -266,7 +264,8 @@ class Node:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
         if self.quiet and now < self._due and now < self._chores_at:
             return
-        if now >= self._chores_at:
+        # What is due is done: or one empty turn follows the other until they are looked at again.
+        if now >= self._chores_at or now >= self._chores_due:
             self._chores(now)
         if self._replica is not None:
             self._replica.turn(now)
@@ -432,18 +431,31 @@ class Node:
         self._supervisor.drain(frames)
         if frames:
             self._outgoing.flush()
+        self._events.note()  # what nobody waits for comes behind the replies
 
     # ---- Host: what the replica calls ---------------------------------------------------------
 
     def apply(self, entry: Entry) -> None:
         """See `Host.apply`."""
+        self._events.note()  # of the entry before: the machine gathers those of one alone
         applied = self._machine.apply(entry.data, entry.at)
         self._events.applied(entry)
         self._supervisor.does(Leadership.applied, entry.at, applied)
 
     def passed(self, entry: Entry) -> None:
         """See `Host.passed`."""
+        self._events.note()
         self._events.applied(entry)
+
+    def plan(self, now: int) -> None:
+        """See `Host.plan`."""
+        self._events.note()  # who follows them reads them there
+        self._supervisor.plan(now)
+
+    def before_commit(self) -> None:
+        """See `Host.before_commit`."""
+        self._events.note()
+        self._machine.flush()
 
     def activated(self, epoch: int, now: int) -> None:
         """See `Host.activated`."""

@@ -412,14 +412,15 @@ class Server:
     def _hear_late(self) -> None:
         """What other brokers said that nothing hung on: a turn has sent its own, and waits anyway.
 
-        What came meanwhile and leaves something to be done has its turn at once.
+        What came meanwhile and leaves something to be done has its turn at once: of two
+        acknowledgements the first one commits, and the client should not wait for the second.
         """
-        node, now = self._node, _now()
+        node, now = self._node, time.monotonic_ns() // 1_000_000
         node.wake(now, now + self._wall_base)
         for name, frame in self._transport.from_peers(self._transport.late()):
             node.receive_peer(name, frame, now)
-        if not node.quiet:
-            node.turn(now)
+            if not node.quiet:
+                node.turn(now)
 
     def _hear_anyone(self, now: int) -> None:
         garbage = 0

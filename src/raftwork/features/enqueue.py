@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from raftwork.features.feature import Deferred, Feature
 
 
-_queued = maker(Queued)
+_queued, _begun = maker(Queued), maker(EnqueuedAndAssigned)
 
 _INSERT = "INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
@@ -440,7 +440,7 @@ def _begin(
         if not part:
             break
         runs = ledger.assign_new(worker, queue, command.spec, first + begun, part)
-        effects.append(EnqueuedAndAssigned(worker, command.spec, runs))
+        effects.append(_begun((worker, command.spec, runs)))
         begun += len(part)
     return begun
 

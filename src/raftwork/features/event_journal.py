@@ -257,7 +257,7 @@ def _groups(
         times = [times_ms.get(run.token, 0) for run in some] if times_ms else ()
         ids = [run.id for run in some]
         name = decode_spec(spec).name
-        yield Happened(kind, ids, queue, name, worker, attempt, due, text, times), some
+        yield _happened((kind, ids, queue, name, worker, attempt, due, text, times)), some
 
 
 def _settled(

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from raftwork.features.schedule_records import SchedulesDeclared
-from raftwork.messages import Refused
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raftwork.features.schedule_records import DeclareSchedules
-    from raftwork.messages import FromBroker, ToBroker
+    from raftwork.features.schedule_records import DeclareSchedules, SchedulesDeclared
+    from raftwork.messages import Refused, ToBroker
     from raftwork.worker.leader_session import LeaderSession
 
 #: Before what was not answered is asked again.
@@ -27,8 +24,8 @@ class Declaring:
     """Asks until all is answered."""
 
     def __init__(self, requests: Sequence[DeclareSchedules], session: LeaderSession) -> None:
-        #: By number, with the time at which to ask.
-        self._asked = {
+        #: By number, with the time at which to ask. Those that are not answered.
+        self.asked = {
             number: (request._replace(request=number), 0)
             for number, request in enumerate(requests, 1)
         }
@@ -38,24 +35,25 @@ class Declaring:
     def turn(self, now: int) -> list[ToBroker]:
         """What to send to the leader now."""
         session = self._session
-        if not self._asked or not session.open:
+        if not self.asked or not session.open:
             return []
         if session.number != self._number:
             self._number = session.number
-            self._asked = {number: (asked, now) for number, (asked, _) in self._asked.items()}
+            self.asked = {number: (asked, now) for number, (asked, _) in self.asked.items()}
         out: list[ToBroker] = []
-        for number, (request, at) in self._asked.items():
+        for number, (request, at) in self.asked.items():
             if now >= at:
-                self._asked[number] = request, now + _RESEND_MS
+                self.asked[number] = request, now + _RESEND_MS
                 out.append(request)
         return out
 
-    def answered(self, message: FromBroker, now: int) -> list[tuple[str, str]]:
-        """Something came from the leader: what became of schedules, if it says so."""
-        if isinstance(message, SchedulesDeclared):
-            known = self._asked.pop(message.request, None)
-            return [] if known is None else message.fates
-        if isinstance(message, Refused) and message.request in self._asked:
-            request, _ = self._asked[message.request]
-            self._asked[message.request] = request, now + _AGAIN_MS
-        return []
+    def answered(self, told: SchedulesDeclared) -> list[tuple[str, str]]:
+        """The leader says what became of schedules."""
+        known = self.asked.pop(told.request, None)
+        return [] if known is None else told.fates
+
+    def refused(self, refused: Refused, now: int) -> None:
+        """Something was refused: if it was one of these, it is asked again after a while."""
+        if refused.request in self.asked:
+            request, _ = self.asked[refused.request]
+            self.asked[refused.request] = request, now + _AGAIN_MS

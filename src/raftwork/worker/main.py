@@ -14,10 +14,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
+from time import monotonic_ns
 
 from raftwork.errors import BadMessage, PermissionDenied, PoolBroken
 from raftwork.features import from_broker, to_broker
-from raftwork.features.schedule_records import DeclareSchedules
+from raftwork.features.schedule_records import DeclareSchedules, SchedulesDeclared
 from raftwork.keys import Key
 from raftwork.logs import pass_time
 from raftwork.messages import (
@@ -77,7 +78,7 @@ _NOT_LET_IN = 0, Code.PERMISSION_DENIED
 
 def now_ms() -> int:
     """Milliseconds on the monotonic clock."""
-    return time.monotonic_ns() // 1_000_000
+    return monotonic_ns() // 1_000_000
 
 
 class Worker:
@@ -163,8 +164,8 @@ class Worker:
     def _turn(self) -> None:
         agent = self._agent
         wake = min(agent.wake_at, self._halt_at, self._tails.look_at)
-        ready = self._links.poll(max(0, wake - now_ms()))
-        now = now_ms()
+        ready = self._links.poll(max(0, wake - monotonic_ns() // 1_000_000))
+        now = monotonic_ns() // 1_000_000
         if (self._interrupts > self._heeded or now >= self._halt_at) and self._heed(now):
             return
         came = self._receive(ready, now)
@@ -178,7 +179,8 @@ class Worker:
         self._carry_notes(now)
         if agent.follows:
             self._tails.follow(agent.follows, now)
-        self._tell_logs(self._tails.turn(self._pool.notes, now))
+        if now >= self._tails.look_at:
+            self._tell_logs(self._tails.turn(self._pool.notes, now))
         if now >= self._chores_at:
             self._chores(now)
         if came > 1 and agent.saturated and not agent.finished:
@@ -284,35 +286,42 @@ class Worker:
         except BadMessage as error:
             self._complain(f"bad frame from {source}: {error}", now)
             return
-        if isinstance(message, Refused) and (message.request, message.code) == _NOT_LET_IN:
-            self._denied(source, message.text, now)
-            if source == self._agent.session.leader and not self._taken:
-                raise PermissionDenied(f"{source}: {message.text:.300}")
-        elif isinstance(message, Refused):
-            self._complain(f"refused by {source}: {message.text:.300}", now)
-        elif isinstance(message, Drain):
+        if type(message) is Refused:
+            self._refused(source, message, now)
+        elif type(message) is Drain:
             tell(ToldToDrain(source))
-        tell_declared(self._declaring.answered(message, now))
+        elif type(message) is SchedulesDeclared:
+            tell_declared(self._declaring.answered(message))
         self._agent.receive(source, message, now)
+
+    def _refused(self, source: str, refused: Refused, now: int) -> None:
+        self._declaring.refused(refused, now)
+        if (refused.request, refused.code) != _NOT_LET_IN:
+            self._complain(f"refused by {source}: {refused.text:.300}", now)
+            return
+        self._denied(source, refused.text, now)
+        if source == self._agent.session.leader and not self._taken:
+            raise PermissionDenied(f"{source}: {refused.text:.300}")
 
     def _carry_notes(self, now: int) -> None:
         """What tasks say of themselves goes to the leader, and its verdicts to them."""
-        agent, courier, leader = self._agent, self._courier, self._agent.session.leader
+        agent, courier = self._agent, self._courier
         if agent.verdicts:
             courier.answered(agent.verdicts, self._pool.notes)
         if now >= courier.look_at:
             said = self._pool.notes.said()
             courier.said([note for note in said if agent.holds(note.token)], now)
-        notes = courier.turn(now) + self._declaring.turn(now)
-        if notes and leader is not None:
+        notes = courier.turn(now)
+        if self._declaring.asked:
+            notes += self._declaring.turn(now)
+        if notes and (leader := agent.session.leader) is not None:
             sent = [self._links.send(leader, to_broker.encode(note)) for note in notes]
             if not all(sent):
                 self._agent.link_lost(leader, now)
 
     def _tell_logs(self, frames: Sequence[ToBroker]) -> None:
         """What does not fit into the connection is lost: nothing waits for a log."""
-        leader = self._agent.session.leader
-        if leader is not None:
+        if frames and (leader := self._agent.session.leader) is not None:
             for frame in frames:
                 self._links.send(leader, to_broker.encode(frame))
 

@@ -7,7 +7,7 @@ from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.node import Node
 from raftwork.broker.node_setup import Setup
-from raftwork.consensus.core import ORIGIN, Consensus, Entry
+from raftwork.consensus.core import ORIGIN, Consensus, Entry, Position
 from raftwork.errors import QueueFull, RaftworkError
 from raftwork.features.effects import Applied, Effect, Reply
 from raftwork.features.enqueue import Enqueue, check, stored
@@ -26,12 +26,12 @@ class WatchedNode(Node):
     def __init__(self, broker: "Broker", setup: Setup, store: WatchedStore) -> None:
         self._broker = broker
         self._at = ORIGIN
+        #: What was applied last, while its events need not be noted.
+        self._unnoted: Position | None = None
         self._frame: bytes | memoryview = b""
         super().__init__(setup, store, broker.mono, broker.clock.wall(broker.timeline.now))
         self._watch(self._machine)
         self._handshake.heard = self._hearing(self._handshake.heard)  # type: ignore[method-assign]
-        # It is an attribute of each Node: a method of this class would not be called.
-        self.plan = self._planned
 
     def receive(
         self, routing: bytes, frame: bytes | memoryview, now: int, grant: "Grant | None" = None
@@ -75,7 +75,8 @@ class WatchedNode(Node):
         leadership.processor.request = self._asking(leadership.processor.request)  # type: ignore[method-assign]
         return leadership
 
-    def _planned(self, now: int) -> None:
+    def plan(self, now: int) -> None:
+        self._events.note()
         self._supervisor.does(self._planning, now)
 
     def _planning(self, leadership: Leadership, now: int) -> None:
@@ -148,9 +149,18 @@ class WatchedNode(Node):
     def apply(self, entry: Entry) -> None:
         self._at = entry.at
         super().apply(entry)
-        ring = self._events.ring
-        if ring.keeps:
-            self._broker.world.queue.events.noted(self._broker.host, entry.at, ring)
+        self._look_for_events()  # of the one before
+        self._unnoted = entry.at
+
+    def before_commit(self) -> None:
+        super().before_commit()
+        self._look_for_events()
+
+    def _look_for_events(self) -> None:
+        at, ring = self._unnoted, self._events.ring
+        self._unnoted = None
+        if at is not None and ring.keeps:
+            self._broker.world.queue.events.noted(self._broker.host, at, ring)
 
     def activated(self, epoch: int, now: int) -> None:
         self._broker.activated(epoch)

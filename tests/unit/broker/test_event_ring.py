@@ -247,8 +247,11 @@ def test_leaders_and_rosters_are_told_of_where_they_stand_in_the_log(store: Stor
     roster = encode_roster({"a": b"1" * 16, "b": b"2" * 16})
     store.connection.execute("BEGIN")
     made.applied(Entry(Position(3, 1), Kind.DATA, b""))  # the first of its epoch, by Zab
+    made.note()
     made.applied(Entry(Position(4, 2), Kind.NOOP, b""))  # … and by Raft
+    made.note()
     made.applied(Entry(Position(4, 3), Kind.ROSTER, roster))
+    made.note()
     store.connection.execute("COMMIT")
     told = [(event.kind, event.id, event.text) for event in look(made.ring).events]
     assert told == [
@@ -263,11 +266,14 @@ def test_what_cannot_be_noted_is_a_gap_and_ends_no_broker(store: Store) -> None:
     contained: list[str] = []
     made, queues = notes(store, contained)
     made.applied(Entry(Position(1, 1), Kind.NOOP, b""))
+    made.note()
     queues.state.journal.note(Happened(EventKind.PAUSED, ids=cast("list[str]", [object()])))
     made.applied(Entry(Position(1, 2), Kind.DATA, b""))
+    made.note()
     assert contained == ["noting events"]
     queues.state.journal.entered("default", "m.f", ["b"])
     made.applied(Entry(Position(1, 3), Kind.DATA, b""))
+    made.note()
     page = look(made.ring, Cursor(1, 1, 1))
     assert (page.events, page.gap) == ([], True)
     assert ids(look(made.ring, page.cursor)) == ["b"]
@@ -277,5 +283,6 @@ def test_tasks_are_counted_also_where_no_events_are_kept(store: Store) -> None:
     made, queues = notes(store, [], event_bytes=0)
     queues.state.journal.entered("default", "m.f", ["a", "b"])
     made.applied(Entry(Position(1, 1), Kind.DATA, b""))
+    made.note()
     assert [(t.name, t.enqueued) for t in made._counters.told()] == [("m.f", 2)]
     assert made.ring.keeps is False

@@ -129,6 +129,15 @@ def test_only_a_leader_that_waits_for_nobody_is_patient_and_not_for_long(three: 
     assert all(max(patient[name]) <= 0 for name in three.names if name != leader)
 
 
+def test_a_broker_at_rest_is_due_for_no_turn_in_which_there_is_nothing_to_do(three: World) -> None:
+    three.elect()
+    three.run(2_000)
+    for _ in range(2 * HELLO_AT_REST_MS // STEP):
+        three.step()
+        for node in three.nodes.values():
+            assert node.wake_at > three.now
+
+
 @pytest.mark.parametrize(
     "message",
     [

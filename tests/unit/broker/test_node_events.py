@@ -1,15 +1,18 @@
 """Events over brokers in memory: each has the same, and a reader goes on at the next leader."""
 
+from typing import Any
+
 import pytest
 
+from raftwork.broker.event_ring import EventRing
 from raftwork.broker.own_facts import OwnFacts, Stored
-from raftwork.consensus.core import Position
+from raftwork.consensus.core import Entry, Kind, Position
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.event_feed import START, Begin, Cursor, EventsRead, ReadEvents
 from raftwork.features.event_journal import EventKind
-from raftwork.messages import Outcome, Push, Report, Started
+from raftwork.messages import FromBroker, Outcome, Push, Report, Started
 from raftwork.messages.facts import NO_LATENCIES
-from tests.unit.broker.nodes import World
+from tests.unit.broker.nodes import MemoryStore, World
 from tests.unit.broker.queues import enqueue
 
 CREATED = 1 << 52
@@ -120,3 +123,58 @@ def test_what_is_committed_is_counted_as_what_is_applied_and_never_less_than_bef
         if (told := node._events.counted(facts, committed)) is not None
     ]
     assert counted == [node._events._applied, *[node._events._applied + 5] * 2]
+
+
+def test_a_client_hears_of_its_task_before_the_event_is_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World("a")
+    world.elect()
+    world.client()
+    noted, heard = EventRing.note, list[list[FromBroker]]()
+
+    def note(ring: EventRing, *what: Any) -> None:
+        heard.append([message for _, message in world.inbox[b"client"]])
+        noted(ring, *what)
+
+    monkeypatch.setattr(EventRing, "note", note)
+    put(world, 1, "x", to="a")
+    assert heard == [[Enqueued(1)]]
+
+
+@pytest.mark.parametrize("protocol", ["raft", "zab"])
+def test_no_crash_parts_what_is_applied_from_its_events(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World("a", "b", "c", consensus=protocol)
+    leader = world.elect()
+    world.client(to=leader)
+    commit, commits = MemoryStore.commit, list[Position]()
+
+    def committing(store: MemoryStore) -> None:
+        (node,) = (world.nodes[name] for name in world.names if world.stores[name] is store)
+        assert node._events.ring.last[:2] == store.applied
+        commits.append(store.applied)
+        commit(store)
+
+    monkeypatch.setattr(MemoryStore, "commit", committing)
+    for n in range(60):  # what is applied and what is promised meet in one transaction
+        _, spec, tasks, _ = enqueue(f"x{n}")
+        world.say(b"client", Enqueue(n + 1, CREATED, spec, tasks), leader)
+        if n % 3:
+            world.step()
+    world.run(1_000)
+    assert len(set(commits)) > 20
+
+
+def test_whatever_commits_first_finds_the_events_of_the_last_entry_noted() -> None:
+    """A snapshot is made of what is committed, before anything planned or sent."""
+    world = World("a")
+    world.elect()
+    node, store = world.nodes["a"], world.stores["a"]
+    at = Position(store.applied.epoch, store.applied.seq + 1)
+    node.rest()
+    store.begin()
+    node.passed(Entry(at, Kind.NOOP, b""))
+    node.before_commit()
+    assert node._events.ring.last[:2] == at

@@ -41,12 +41,12 @@ def test_it_asks_until_it_is_answered_and_anew_in_each_session() -> None:
     desk.open()
     assert desk.asked() == [1, 2] and desk.asked(1_999) == []
     fates = [("nightly", "created")]
-    assert desk.declaring.answered(SchedulesDeclared(1, fates), desk.now) == fates
-    assert desk.declaring.answered(SchedulesDeclared(1, fates), desk.now) == []
+    assert desk.declaring.answered(SchedulesDeclared(1, fates)) == fates
+    assert desk.declaring.answered(SchedulesDeclared(1, fates)) == []
     assert desk.asked(1) == [2]
     desk.open()
     assert desk.asked() == [2]
-    desk.declaring.answered(SchedulesDeclared(2, []), desk.now)
+    desk.declaring.answered(SchedulesDeclared(2, []))
     assert desk.asked(100_000) == []
 
 
@@ -55,6 +55,6 @@ def test_what_is_refused_is_asked_again_after_a_minute() -> None:
     desk.open()
     desk.asked()
     for number in (1, 2):
-        desk.declaring.answered(Refused(number, Code.UNSUPPORTED, "level 1"), desk.now)
-    desk.declaring.answered(Refused(7, Code.OTHER, "nothing of ours"), desk.now)
+        desk.declaring.refused(Refused(number, Code.UNSUPPORTED, "level 1"), desk.now)
+    desk.declaring.refused(Refused(7, Code.OTHER, "nothing of ours"), desk.now)
     assert desk.asked(59_999) == [] and desk.asked(1) == [1, 2]

@@ -233,7 +233,7 @@ class Dispatcher:
             return []
         capacities = [w.free_slots for w in able]
         plan = self._choose(queue, able, capacities, [""] * min(count, sum(capacities)))
-        shares = Counter(plan)
+        shares = dict.fromkeys(plan, 1) if len(plan) == 1 else Counter(plan)
         for i, n in shares.items():
             able[i].take(n)
         return [(able[i].incarnation, n) for i, n in shares.items()]

@@ -296,7 +296,7 @@ class Leadership:
             self._take_changes()
         if self.workers.has_commands:
             for command in (*self.workers.notes(), *self.workers.commands()):
-                self._pending.append(Proposal(encode_command(command)))
+                self._pending.append(_proposal((encode_command(command), None)))
         if self.processor.noted:
             for note in self.processor.audit():
                 self._pending.append(Proposal(encode_command(note)))
@@ -353,9 +353,7 @@ class Leadership:
     def _propose(self, time: int, now: int) -> None:
         waiting, self._pending = self._pending, []
         done, began = 0, self._counters.clock_ns()
-        # Mostly it is one.
-        parts = split_by_size(waiting, _size, BATCH_BYTES) if len(waiting) > 1 else (waiting,)
-        for part in parts:
+        for part in split_by_size(waiting, _size, BATCH_BYTES):
             data = join_batch(time, [proposal.data for proposal in part])
             try:
                 position = self._core.propose(data, now)

@@ -124,7 +124,8 @@ class LeadershipSupervisor:
         """When `turn` has something to do, if only time is missing."""
         if self._made is not None or self._epoch is None:
             return None
-        return max(self._pause.until, self._now + PAUSE_MS)
+        # Behind the pause it waits for the log, which wakes nobody for this.
+        return self._pause.until if self._now < self._pause.until else self._now + PAUSE_MS
 
     def _try(self, now: int) -> None:
         self._now = now

@@ -30,6 +30,7 @@ from raftwork.features.schedule_rows import Schedules
 from raftwork.features.task_row import BEGUN, DELAYED, FINISHED, GATED, TIMED, TOMBSTONE, UNIQUE
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from raftwork.features.effects import Effect
@@ -59,7 +60,7 @@ class Running(NamedTuple):
     lane: int = 0  # where it waited
 
 
-_row = attrgetter("token", "seq", "worker")
+_row, _running = attrgetter("token", "seq", "worker"), maker(Running)
 
 _counters = attrgetter(
     *("time", "seq", "token", "results", "result_bytes", "tombstones", "last_queue")
@@ -224,10 +225,9 @@ class Ledger:
     # ---- what is stored -------------------------------------------------------------------------
 
     def insert(self, statement: str, rows: Iterable[tuple[object, ...]]) -> bool:
-        """Insert rows up to the first one that repeats what is unique; whether that is all of them.
+        """Insert rows up to the first that repeats what is unique; whether that is all of them.
 
-        Not the primary key, which is a number of ours: one that is taken is a defect, and must stop
-        the replica before the rows that were there are taken for new ones.
+        A number of ours that is taken (the primary key) is a defect, and stops the replica.
         """
         try:
             self.db.executemany(statement, rows)
@@ -395,7 +395,9 @@ class Ledger:
         runs: list[Running] = []
         for seq, (task, payload) in enumerate(tasks, first):
             self.token = token = self.token + 1
-            run = Running(token, seq, task, queue.name, worker, spec, 1, 0, 0, len(payload))
+            run = _running(
+                (token, seq, task, queue.name, worker, spec, 1, 0, 0, len(payload), 0, 0)
+            )
             self.begin(run, queue)
             runs.append(run)
         self.journal.assigned(runs, self.time)

@@ -17,6 +17,7 @@ from raftwork.broker.split_by_size import split_by_size
 from raftwork.errors import QueueFull
 from raftwork.features.results import Results
 from raftwork.messages import Result, State
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections import deque
@@ -33,6 +34,7 @@ WATCHES_MAX = 2_000_000
 RESULTS_BYTES = 1024 * 1024
 #: Ids read at once.
 PAGE = 1_000
+_result = maker(Result)
 
 
 class ResultOutbox:
@@ -93,7 +95,7 @@ class ResultOutbox:
         watchers = self._watchers.pop(effect.id, None)
         if watchers is None:
             return
-        result = Result(effect.id, effect.state, effect.data)
+        result = _result((effect.id, effect.state, effect.data, False))
         for routing in watchers:
             self._forget(routing, effect.id)
             grant = self._confined.get(routing) if self._confined else None

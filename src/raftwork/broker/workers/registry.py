@@ -45,6 +45,7 @@ from raftwork.messages import (
     WorkerStatus,
     WorkerWelcome,
 )
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections import deque
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from raftwork.features.effects import EnqueuedAndAssigned, Settled, TokenRejected
     from raftwork.messages import About, FromBroker, ToBroker
 
+_pushed, _waiting = maker(PushedTask), maker(Waiting)
 #: So long after a failover every worker that is there has said hello, ms.
 ALL_HEARD_MS = 3_000
 #: Beats to workers: how a dead connection is noticed at the latest (a ROUTER refuses the send).
@@ -309,7 +311,7 @@ class WorkerRegistry:
             return
         worker.assignments[token] = Assignment.of(token, task, known=True)
         self._holder[token] = worker
-        worker.push.add(PushedTask(token, task.id, attempt, task.spec, task.payload, about))
+        worker.push.add(_pushed((token, task.id, attempt, task.spec, task.payload, about)))
         self._dirty[worker.incarnation] = worker
 
     def unreserve(self, begin: list[tuple[bytes, int]]) -> None:
@@ -327,7 +329,8 @@ class WorkerRegistry:
             return
         worker.busy += len(effect.tasks)
         for token, seq, id_, payload in effect.tasks:
-            self._hand_out(worker, Waiting(seq, id_, effect.spec, payload, 1, 0), token, 1, None)
+            task = _waiting((seq, id_, effect.spec, payload, 1, 0, "", 0, 0, 0))
+            self._hand_out(worker, task, token, 1, None)
 
     def cancel(self, token: int) -> None:
         """The code under this token is asked to end."""

@@ -40,13 +40,17 @@ class Waker:
         """Make the descriptor readable."""
         if not self._awake:
             self._awake = True
-            with suppress(OSError):  # closed, when code that could not be stopped ends at last
+            try:  # noqa: SIM105 - part of every task
                 os.write(self._in, b"\0")
+            except OSError:
+                pass  # closed, when code that could not be stopped ends at last
 
     def clear(self) -> None:
         """Call before looking at what the wake was about, or a later one is missed."""
-        with suppress(BlockingIOError):
+        try:  # noqa: SIM105 - part of every task
             os.read(self.fd, 64)
+        except BlockingIOError:
+            pass
         self._awake = False
 
     def close(self) -> None:
@@ -164,9 +168,11 @@ class ThreadPool:
 
     def _wake(self, threads: int) -> None:
         """Wake so many threads, or all that wait."""
-        with suppress(IndexError):
+        try:
             for _ in range(threads):
                 self._idle.pop().release()
+        except IndexError:
+            pass  # the others are busy, and look for themselves
 
     # ---- slots that are lent: called by tasks, one at a time -------------------------------------
 
