@@ -6,7 +6,7 @@ outcome, and a task of a tick that there was not is found as one that nobody ask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -50,28 +50,36 @@ class Beat:
                 return
         self._there = True
 
-    def end(self, *, clocks_set: bool) -> tuple[Sequence[Event], str]:
-        """It ticks no more: what it enqueued, and what is wrong with its counts, if anything is."""
+    def end(self, started: Iterable[str], *, clocks_set: bool) -> tuple[Sequence[Event], str]:
+        """It ticks no more: what it enqueued, and what is wrong with its counts, if anything is.
+
+        `started` are the tasks that began in this trial.
+        """
         if not self._there:
             return [], ""
         with App(brokers=self._brokers, timeout=_TIMEOUT_S) as app:
             app.schedules.pause(self._id)
             schedule = app.schedules.get(self._id)
             app.schedules.delete(self._id)
-        return accounted(schedule, clocks_set=clocks_set)
+        return accounted(schedule, started, clocks_set=clocks_set)
 
 
-def accounted(schedule: Schedule, *, clocks_set: bool) -> tuple[Sequence[Event], str]:
+def accounted(
+    schedule: Schedule, started: Iterable[str], *, clocks_set: bool
+) -> tuple[Sequence[Event], str]:
     """See `Beat.end`; `clocks_set` is whether an outage may have been one of the clocks alone."""
     counts, last = schedule.counts, schedule.last
     if last is None:
         return [], f"the schedule {schedule.id} never ticked"
-    if counts.late and clocks_set:
-        return [], ""  # which of them were run cannot be told
     first = last - timedelta(seconds=counts.fired - 1)
     ticks = [first + timedelta(seconds=each) for each in range(counts.fired)]
     at = now()
     ids = [tick_id(schedule.id, round(tick.timestamp() * 1000)) for tick in ticks]
+    if counts.late and clocks_set:
+        # Which of them were to run cannot be told: none can be lost, and those that began, or may
+        # begin yet, were asked for.
+        ran = [id_ for id_ in started if id_.startswith(f"{schedule.id}@")]
+        return [Asked(at, _CLIENT, id_, 0) for id_ in dict.fromkeys([*ran, *ids])], ""
     asked = [Asked(at, _CLIENT, id_, 0) for id_ in ids]
     stored = [Stored(at, _CLIENT, id_) for id_ in ids]
     missed = sum(counts) - counts.fired

@@ -23,6 +23,7 @@ from raftwork.chaos.history import (
     Ended,
     Healed,
     Journal,
+    Started,
     Struck,
     now,
     read,
@@ -305,10 +306,11 @@ class Trial:
     # ---- the last questions -------------------------------------------------------------------
 
     def _end_beat(self) -> None:
-        faults = [e.fault for e in read(self._processes.journals) if isinstance(e, Struck)]
-        clocks_set = any(fault.startswith("clock") for fault in faults)
+        history = list(read(self._processes.journals))
+        clocks_set = any(isinstance(e, Struck) and e.fault.startswith("clock") for e in history)
+        started = dict.fromkeys(e.task for e in history if isinstance(e, Started))
         try:
-            events, wrong = self._beat.end(clocks_set=clocks_set)
+            events, wrong = self._beat.end(started, clocks_set=clocks_set)
         except RaftworkError as error:
             events, wrong = [], f"the schedule's ticks could not be asked for: {error}"
         self._journal.write(*events)
