@@ -44,8 +44,8 @@ _LOOK_BYTES: Final = 32 * 1024
 _LOOK_MS: Final = 10 * 366 * 86_400_000
 #: A tick that may be no nearer than that waits for its look while others have their turns, ms.
 _SOON_MS: Final = 500
-#: Ticks of an outage counted in one turn: some 2 ms.
-_STEPS: Final = 200
+#: Ticks of an outage counted in one turn: 0.6 ms of each minute's, 4 ms of each month's.
+_STEPS: Final = 100
 #: To begin with one costs as much as so many of them.
 _BEGINNING: Final = 10
 #: Ticks in one entry: some 1 ms of a replica's time. A follower applies what came in 20 ms at once,

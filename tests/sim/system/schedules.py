@@ -123,7 +123,7 @@ class Schedulers:
             case 4:
                 over = Fields(
                     window=rng.randint(1, 86_400_000),
-                    limit=rng.choice((None, 0, rng.randint(1, 30))),
+                    limit=rng.choice((None, 0, rng.randint(1, 8))),
                     overlap=rng.choice((None, *Overlap)),
                 )
                 return UpdateSchedule(0, id_, encode_fields(over), 0)
@@ -151,7 +151,7 @@ class Schedulers:
             overlap=rng.choice(list(Overlap)),
             catchup=rng.choice(list(CatchUp)),
             jitter=rng.choice((0, 0, 300, 900)),
-            limit=rng.choice((0, 0, 0, rng.randint(1, 30))),
+            limit=rng.choice((0, 0, 0, rng.randint(1, 8))),
         )
 
 

@@ -130,7 +130,7 @@ def test_many_missed_ticks_are_counted_a_part_in_each_turn() -> None:
 def test_a_schedule_whose_zone_is_gone_while_its_outage_is_counted_is_left_alone() -> None:
     world = Scheduling()
     world.create(cron="* * * * *", tz="Europe/Berlin")
-    world.fail_over(after=30 * 24 * HOUR)
+    world.fail_over(after=10 * 24 * HOUR)
     for _ in range(20):
         world.harness.turn(1)
     planner = next(c for c in world.harness.lead._chores if isinstance(c, SchedulePlanner))
