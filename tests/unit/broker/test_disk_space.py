@@ -12,6 +12,7 @@ from raftwork.features.flow_callbacks import AddCallback
 from raftwork.features.flows import SubmitFlow
 from raftwork.features.purge_queue import PurgeQueue
 from raftwork.features.schedule_records import BackfillSchedule, TriggerSchedule
+from raftwork.features.signals import SaySignal
 from raftwork.features.unique import EnqueueUnique
 from raftwork.messages import (
     BrokerStatus,
@@ -125,6 +126,7 @@ def test_what_enters_new_work_and_nothing_else_wants_room() -> None:
     assert grows() == {
         *(Enqueue, EnqueueUnique, SubmitFlow, AddCallback, RetryFlow),
         *(TriggerSchedule, BackfillSchedule),
+        SaySignal,  # it makes no task, and is kept as long as its flow
     }
 
 
