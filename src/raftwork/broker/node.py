@@ -429,9 +429,8 @@ class Node:
 
     def released(self) -> None:
         """Send what may leave. See `Host.released`."""
-        frames = self._outgoing.frames
-        self._supervisor.drain(frames)
-        if frames:
+        self._supervisor.drain(self._outgoing.frames)
+        if self._outgoing.frames:
             self._outgoing.flush()
         if self._events.unnoted is not None:  # what nobody waits for comes behind the replies
             self._events.note()
