@@ -243,14 +243,14 @@ class EventNotes:
         self._at = store.applied
         self._boundary = containment.of("noting events", lambda: self.ring.lose(self._at))
         #: The last entry, while it is not noted.
-        self._entry: Entry | None = None
+        self.unnoted: Entry | None = None
         self._applied = self._committed = 0
         self._counters = TaskCounters()
 
     def applied(self, entry: Entry) -> None:
         """The entry, whatever its kind, was applied. What it brought about is to be noted."""
-        assert self._entry is None, "its events would be taken for this one's"
-        self._at, self._entry = entry.at, entry
+        assert self.unnoted is None, "its events would be taken for this one's"
+        self._at, self.unnoted = entry.at, entry
         self._applied += 1
 
     def note(self) -> None:
@@ -259,10 +259,10 @@ class EventNotes:
         To be called inside the transaction that applies it: before that commits, or the next entry
         is applied. So replies may leave first: a row takes longer to write than they to send.
         """
-        entry = self._entry
+        entry = self.unnoted
         if entry is None:
             return
-        self._entry = None
+        self.unnoted = None
         try:
             happened = self._ledger.journal.drain()
             self._counters.take(happened)

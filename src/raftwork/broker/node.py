@@ -88,6 +88,7 @@ class Node:
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
         )
+        self.plan = self._supervisor.plan  # see `Host.plan`
         self._handshake = Handshake(
             *(setup, self._me, store, now),
             reply=self._reply,
@@ -427,17 +428,18 @@ class Node:
 
     def released(self) -> None:
         """Send what may leave. See `Host.released`."""
-        frames = self._outgoing.frames
-        self._supervisor.drain(frames)
-        if frames:
+        self._supervisor.drain(self._outgoing.frames)
+        if self._outgoing.frames:
             self._outgoing.flush()
-        self._events.note()  # what nobody waits for comes behind the replies
+        if self._events.unnoted is not None:  # what nobody waits for comes behind the replies
+            self._events.note()
 
     # ---- Host: what the replica calls ---------------------------------------------------------
 
     def apply(self, entry: Entry) -> None:
         """See `Host.apply`."""
-        self._events.note()  # of the entry before: the machine gathers those of one alone
+        if self._events.unnoted is not None:  # the machine gathers those of one entry alone
+            self._events.note()
         applied = self._machine.apply(entry.data, entry.at)
         self._events.applied(entry)
         self._supervisor.does(Leadership.applied, entry.at, applied)
@@ -447,14 +449,10 @@ class Node:
         self._events.note()
         self._events.applied(entry)
 
-    def plan(self, now: int) -> None:
-        """See `Host.plan`."""
-        self._events.note()  # who follows them reads them there
-        self._supervisor.plan(now)
-
     def before_commit(self) -> None:
         """See `Host.before_commit`."""
-        self._events.note()
+        if self._events.unnoted is not None:
+            self._events.note()
         self._machine.flush()
 
     def activated(self, epoch: int, now: int) -> None:

@@ -32,6 +32,8 @@ class WatchedNode(Node):
         super().__init__(setup, store, broker.mono, broker.clock.wall(broker.timeline.now))
         self._watch(self._machine)
         self._handshake.heard = self._hearing(self._handshake.heard)  # type: ignore[method-assign]
+        # It is an attribute of each Node: a method of this class would not be called.
+        self.plan = self._planned
 
     def receive(
         self, routing: bytes, frame: bytes | memoryview, now: int, grant: "Grant | None" = None
@@ -75,8 +77,7 @@ class WatchedNode(Node):
         leadership.processor.request = self._asking(leadership.processor.request)  # type: ignore[method-assign]
         return leadership
 
-    def plan(self, now: int) -> None:
-        self._events.note()
+    def _planned(self, now: int) -> None:
         self._supervisor.does(self._planning, now)
 
     def _planning(self, leadership: Leadership, now: int) -> None:
