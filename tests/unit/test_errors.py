@@ -54,6 +54,7 @@ TREE = (errors.__doc__ or "").split("\n\n")[1]
 _INSIDE = {
     *("Misfit", "NotJSON", "NoVictim", "RemoteTraceback", "Taken", "WrongArguments"),
     *("UnknownFunction", "Forbidden", "NoApp", "TokensRefused", "Unfit", "TooManyViewers"),
+    *("UnknownQueue", "JoinTooLarge"),
 }
 #: They are no errors: a task's code raises them.
 _ENDS = {"RateLimited", "Reject", "Resume", "Retry"}

@@ -385,10 +385,9 @@ def check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> N
     unique_keys.check_keys(ledger, planned)
     if entering := _entering(planned):
         _check_entering(ledger, spec, entering)
-    for name, size in unique_keys.growth(ledger, spec, planned).items():
-        if (queue := ledger.queues.get(name)) is not None:
-            new = sum(map(len, payloads_of(entering))) if name == spec.queue else 0
-            check_fits(queue, 0, new + size)
+    more, queue = unique_keys.growth(ledger, planned), ledger.queues.get(spec.queue)
+    if more and queue is not None:
+        check_fits(queue, 0, sum(map(len, payloads_of(entering))) + more)
 
 
 def _check_entering(ledger: "Ledger", spec: Spec, rows: Sequence[Row]) -> None:

@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -136,21 +135,19 @@ def check_keys(ledger: Ledger, planned: Sequence[Planned]) -> None:
             )
 
 
-def growth(ledger: Ledger, spec: Spec, planned: Sequence[Planned]) -> dict[str, int]:
-    """By queue, how many bytes more wait there once this has replaced what it replaces."""
-    bytes_more = Counter[str]()
-    sizes: dict[str, tuple[str, int]] = {}  # by id: its queue, and the bytes that it has by then
+def growth(ledger: Ledger, planned: Sequence[Planned]) -> int:
+    """How many bytes more wait in the queue once this has replaced what it replaces."""
+    more = 0
+    sizes: dict[str, int] = {}  # by id, the bytes that it has by then
     for (id_, _, payload, *_), fate, other in planned:
         if fate is Fate.REPLACES:
             if other not in sizes:
-                _, number, _, _, _, size, _ = _target(ledger, other)
-                sizes[other] = ledger.queue_name(number), size
-            queue, size = sizes[other]
-            bytes_more[queue] += len(payload) - size
-            sizes[other] = queue, len(payload)
+                _, _, _, _, _, sizes[other], _ = _target(ledger, other)
+            more += len(payload) - sizes[other]
+            sizes[other] = len(payload)
         elif fate is not Fate.IS:
-            sizes[id_] = spec.queue, len(payload)
-    return bytes_more
+            sizes[id_] = len(payload)
+    return more
 
 
 def _meet(spec: Spec, id_: str, found: _Found | None) -> tuple[Fate, str, _Found]:

@@ -69,12 +69,6 @@ def test_arguments_that_replace_others_need_room_for_what_they_have_more(
     assert driver.machine.queue("default").bytes == 10
 
 
-def test_the_room_is_that_of_the_queue_where_the_other_task_waits(driver: Driver) -> None:
-    configured(driver, "other", max_bytes=5)
-    driver.apply(_unique("a", b"123", "other"))
-    assert "queue 'other' is full" in driver.refusal(_unique("b", b"123456")).text
-
-
 def test_what_replaces_others_by_less_is_never_refused(driver: Driver) -> None:
     driver.apply(_unique("a", b"123456"))
     driver.enqueue("x", payload=b"12345")
