@@ -70,33 +70,42 @@ def _events(settings: Settings) -> Reached:
 def _viewed(settings: Settings) -> Reached:
     """Beside the rates stands the leader's own CPU time for a task, and its dashboard's a request.
 
-    It tells whether it has more to do or only shares the machine, also on one that is busy.
+    It tells whether it has more to do or only shares the machine, also on one that is busy. What
+    the dashboards and the viewers themselves take of a core is what the brokers lose of these CPUs.
     """
     done = Done()
     took_us: tuple[list[float], list[float]] = ([], [])
     of_dashboard: list[float] = []
+    of_core: tuple[list[float], list[float]] = ([], [])
     with looked(settings) as place:
         leader = place.made.children[place.leader].pid
         child = _dashboard(leader).pid
+        children = [_dashboard(place.made.children[name].pid).pid for name in place.urls]
 
-        def counted(side: list[float]) -> float:
-            before, rate = cpu_s(leader), place.throughput()
-            side.append((cpu_s(leader) - before) / settings.tasks * 1e6)
+        def counted(side: int) -> float:
+            before, of_children = cpu_s(leader), sum(map(cpu_s, children))
+            rate = place.throughput()
+            took_us[side].append((cpu_s(leader) - before) / settings.tasks * 1e6)
+            spent_s = sum(map(cpu_s, children)) - of_children
+            of_core[side].append(spent_s / (settings.tasks / rate) * 100)
             return rate
 
         def with_viewers() -> float:
             before = cpu_s(child)
             with viewing(_urls(place), VIEWERS, done):
-                rate = counted(took_us[1])
+                rate = counted(1)
             of_dashboard.append(cpu_s(child) - before)
             return rate
 
-        found = in_turn("viewers", settings.rounds, lambda: counted(took_us[0]), with_viewers)
+        found = in_turn("viewers", settings.rounds, lambda: counted(0), with_viewers)
     cpu = {
         f"µs of the leader a task, {side}": statistics.median(values)
         for side, values in zip(("without", "with"), took_us, strict=True)
     }
+    for side, values in zip(("without", "with"), of_core, strict=True):
+        cpu[f"% of a core, all dashboards, {side}"] = statistics.median(values)
     cpu["ms of its dashboard a request"] = sum(of_dashboard) / max(1, done.asked) * 1e3
+    cpu["ms of the viewers themselves a request"] = done.cpu_s / max(1, done.asked) * 1e3
     return share_kept(found, _who_looked(settings, done), **cpu, **_asked(done))
 
 

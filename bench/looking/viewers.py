@@ -70,6 +70,7 @@ class Done:
     scraped: int = 0
     told: int = 0  # by streams, that something is another
     received_bytes: int = 0
+    cpu_s: float = 0.0  # of the viewers themselves: on a machine of their own nobody pays for it
 
 
 class Connection:
@@ -198,11 +199,13 @@ async def _main(count: int, urls: Sequence[str]) -> None:
         if done.failed > 100:
             sys.exit(f"{done.failed} requests failed: is there a dashboard at {urls[0]}?")
     print("ready", flush=True)
+    began = time.process_time()
     await asyncio.to_thread(sys.stdin.read)
     for each in looking:
         if each.done():
             each.result()  # it has failed: nobody would have looked
         each.cancel()
+    done.cpu_s = time.process_time() - began
     print(json.dumps(asdict(done)), flush=True)
 
 
