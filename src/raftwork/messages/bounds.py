@@ -92,9 +92,16 @@ def _field(name: str, hint: object) -> list[Objection]:
     if type(None) in args:
         return [_given(o) for arg in args for o in _field(name, arg)]
     if _is_record(hint) and bounded(hint):
-        check = objections(hint)
-        return [lambda value: None if (wrong := check(value)) is None else f"{name}: {wrong}"]
+        return [_nested(name, objections(hint))]
     return []
+
+
+def _nested(name: str, check: Callable[[Frame], str | None]) -> Objection:
+    def objection(value: object) -> str | None:
+        wrong = check(value) if isinstance(value, tuple) else "not a record"
+        return None if wrong is None else f"{name}: {wrong}"
+
+    return objection
 
 
 def _measure(name: str, kind: object, bounds: Between) -> Objection:
