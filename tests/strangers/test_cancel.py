@@ -70,7 +70,9 @@ def test_the_page_works_as_printed(alone: Place) -> None:
         "cancelled user",
         "51",
     ], done.err
-    alone.wait_until(lambda: "the connection is closed" in worker.text, "it cleaned up")
+    # On a busy machine it may have been cancelled before any worker had it.
+    if json.loads(alone.sh("raftwork tasks --name tasks.listen --worker w1 --json").out):
+        alone.wait_until(lambda: "the connection is closed" in worker.text, "it cleaned up")
     lines = [line for block in _LINES.findall(PAGE.read_text()) for line in block.splitlines()]
     assert len(lines) == 10
     for line in lines:

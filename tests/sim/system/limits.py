@@ -83,6 +83,9 @@ class _Rate:
     tat: int = 0
     before: int = 0
     last: int = 0  # the token that was charged
+    #: `tat` and `before` as they would be without the words on the limit since then. Of several
+    #: words the last one counts alone: a gate is not looked at for each.
+    charged: tuple[int, int] = 0, 0
     times: list[int] = field(default_factory=list)
 
 
@@ -122,7 +125,7 @@ class LimitRules:
             if gate[0] == name:
                 rate.times.clear()
                 self._reached["a rate was raised over what was owed"] += rate.tat > most
-                rate.tat, rate.before = min(rate.tat, most), min(rate.before, most)
+                rate.tat, rate.before = (min(owed, most) for owed in rate.charged)
         for gate in [gate for gate in self._shut if gate[0] == name]:
             self._reached["what code had shut was opened"] += self._shut.pop(gate) > time
         return quota
@@ -154,6 +157,8 @@ class LimitRules:
         for gate in self._passed.get(command.token, ()):
             if command.limit in ("", gate[0]):
                 self._shut[gate] = max(self._shut.get(gate, 0), command.until)
+                if (rate := self._rates.get(gate)) is not None:
+                    rate.charged = rate.tat, rate.before
                 self._reached["a limit was shut by code"] += 1
 
     def _is_full(self, gate: Gate) -> bool:
@@ -187,6 +192,7 @@ class LimitRules:
         rate.times.append(time)
         rate.before, rate.last = rate.tat, token
         rate.tat = max(rate.tat, time * 1_000) + quota.interval
+        rate.charged = rate.tat, rate.before
         for many, since in enumerate(reversed(rate.times), 1):
             allowed = quota.burst + (time - since) * 1_000 // quota.interval
             if many > allowed:
@@ -200,6 +206,7 @@ class LimitRules:
             rate = self._rates.get(gate)
             if rate is not None and rate.last == token:
                 rate.tat, rate.last, rate.before = rate.before, 0, 0
+                rate.charged = rate.charged[1], 0
                 if rate.times:  # else its limit was changed since
                     rate.times.pop()
                 self._reached["a rate was given back"] += 1

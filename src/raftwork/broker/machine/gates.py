@@ -77,7 +77,12 @@ class Gate:
     def follow(self, quota: Quota) -> None:
         """What was owed, or shut, before the last word on its limit counts as `owed` says."""
         if self.since < quota.since:
-            self.tat, self.shut_until, self.since = self.owed(quota), 0, quota.since
+            self.cut(quota.since * 1_000 + quota.burst * quota.interval)
+            self.shut_until, self.since = 0, quota.since
+
+    def cut(self, most: int) -> None:
+        """It owes no more than that, nor does it once its last task came back unstarted."""
+        self.tat, self.before = min(self.tat, most), min(self.before, most)
 
     def opens_at(self, quota: Quota, time: int, held: int, ahead: int = 0) -> int:
         """0 if one more may pass; else when time alone lets it (ms), or NEVER.
@@ -148,7 +153,7 @@ class Gates:
         gate, name = self.find(("", queue)), ("", queue)
         most = ledger.time * 1_000 + quota.burst * quota.interval
         if gate.tat > most:
-            gate.tat = most
+            gate.cut(most)
             self._changes(name, gate, was_blank=False)
             self.freed[name] = None
 

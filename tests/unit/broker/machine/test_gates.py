@@ -394,6 +394,18 @@ def test_a_rate_that_was_raised_is_kept_from_then_on(driver: Limited) -> None:
     assert list(driver.try_all(4, 5)) == [4]
 
 
+def test_what_comes_back_to_a_queue_whose_rate_was_raised_owes_nothing_of_the_old_one(
+    driver: Limited,
+) -> None:
+    driver.do(Configure("default", queue_changes(rate="1/d", burst=2)))
+    driver.enqueue("a", "b", "c")
+    tokens = driver.try_all(1, 2)
+    driver.do(Configure("default", queue_changes(rate="1/s")))
+    driver.release(tokens[2])
+    driver.later(1_000)
+    assert list(driver.try_all(2, 3)) == [2]
+
+
 def test_a_queue_whose_rate_is_raised_is_forgiven_too(driver: Limited) -> None:
     driver.do(Configure("default", queue_changes(rate="1/d")))
     driver.enqueue("a", "b", "c")
