@@ -149,8 +149,21 @@ def test_a_leader_is_patient_with_its_peers_unless_it_has_much_to_do() -> None:
     assert committed(BUSY_BYTES - 1, 2) == PATIENCE_MS
     assert committed(BUSY_BYTES, 3) == 0
     assert committed(1, 4) == 0, "what hands out a large batch is small"
-    a.replica.turn(a.now + BUSY_MS)
+    a.turn(a.now + BUSY_MS)
+    assert committed(1, 5) == PATIENCE_MS
+
+
+def test_a_leader_at_rest_waits_for_everybody_and_without_end() -> None:
+    a = leader()
+    a.core.propose(b"x", a.now)
+    a.turn()
+    a.hear("b", AppendReply(1, True, 2, ORIGIN, 0))
     assert a.replica.patience == PATIENCE_MS
+
+    a.replica.turn(a.now + PATIENCE_MS - 1)
+    assert a.replica.patience == 1, "what is late is late from when the entry was applied"
+    a.replica.turn(a.now + PATIENCE_MS)
+    assert a.replica.patience == 0
 
 
 def test_its_own_sync_has_a_leader_look_for_something_to_do_only_if_there_is(
