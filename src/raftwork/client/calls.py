@@ -8,7 +8,8 @@
    number of its own: see Gathered.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from raftwork.client.leader_discovery import LeaderEndpoint
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 
 #: Before an unanswered request goes to the same endpoint again; doubled each time.
 RESEND_FIRST_MS, RESEND_MAX_MS = 500, 8_000
-#: Before an enqueue that waits for room asks again, doubled each time; half of it more or less.
-PAUSE_FIRST_MS, PAUSE_MAX_MS = 50, 1_000
 #: An enqueue of one task that is larger gains nothing by travelling with others.
 GATHERED_TASK_BYTES = 16 * 1024
+#: The most tasks that travel together.
+GATHERED_TASKS = 1_000
+#: … or the bytes, give or take a task.
+GATHERED_BYTES = 256 * 1024
 
 
 class Outgoing:
@@ -75,7 +78,6 @@ class Call(Outgoing):
         "deadline",
         "full",
         "ids",
-        "pause",
         "reply",
         "size",
         "slot",
@@ -119,13 +121,20 @@ class Call(Outgoing):
             self.size = len(record.graph)
         else:
             self.size = sum(map(len, ids))
-        self.pause = PAUSE_FIRST_MS
         #: Why it waits for room.
         self.full: RaftworkError | None = None
 
     @property
     def members(self) -> "tuple[Call, ...]":
         """The calls that its answer ends."""
+        return (self,)
+
+    def halves(self, numbers: Iterator[int]) -> "Sequence[Call | Gathered]":  # noqa: ARG002
+        """It cannot be asked in parts."""
+        return (self,)
+
+    def parted(self) -> "Sequence[Call]":
+        """See Gathered."""
         return (self,)
 
     def watch(self) -> None:
@@ -142,11 +151,12 @@ class Gathered(Outgoing):
     """Enqueues of one task each and of one Spec, as one Enqueue.
 
     The brokers store all of its tasks or none. So its acknowledgement is that of each, but its
-    refusal is none: it may be due to any of them. Refused together, they ask again one by one, each
-    with a number of its own: a late answer to this one then ends none of them.
+    refusal is none: it may be due to any of them. Refused together, they ask again one by one, or
+    in halves if all of them wait for room, with numbers of their own: a late answer to this one
+    then ends none of them.
     """
 
-    __slots__ = ("members", "size")
+    __slots__ = ("members", "size", "spec")
     reply = Enqueued
 
     def __init__(self, calls: Sequence[Call]) -> None:
@@ -157,6 +167,18 @@ class Gathered(Outgoing):
         watch = any(record.watch for record in records)
         super().__init__(records[0]._replace(tasks=tasks, watch=watch))
         self.size = len(tasks)
+        self.spec = calls[0].spec
+
+    @property
+    def wait_when_full(self) -> bool:
+        """Whether all of its callers wait for room."""
+        return all(call.wait_when_full for call in self.members)
+
+    def halves(self, numbers: Iterator[int]) -> "Sequence[Call | Gathered]":
+        """Its calls as two requests, in their order: first tried when this was."""
+        calls = self.parted()
+        middle = (len(calls) + 1) // 2
+        return [_together(part, numbers) for part in (calls[:middle], calls[middle:]) if part]
 
     def parted(self) -> list[Call]:
         """Its calls, to be sent one by one: first tried when this was."""
@@ -164,6 +186,27 @@ class Gathered(Outgoing):
             made = cast("Enqueue", self.record).created
             call.record = cast("Enqueue", call.record)._replace(request=call.number, created=made)
         return self.members
+
+
+def _together(calls: Sequence[Call], numbers: Iterator[int]) -> Call | Gathered:
+    """As one request. Calls that were asked before have the same `created`, which it keeps."""
+    if len(calls) == 1:
+        return calls[0]
+    made = Gathered(calls)
+    made.number = next(numbers)
+    if made.record.request:
+        made.record = cast("Enqueue", made.record)._replace(request=made.number)
+    return made
+
+
+def gather(calls: deque[Call], numbers: Iterator[int]) -> Call | Gathered:
+    """Takes the first of these, all of one Spec, as far as one request may carry them."""
+    taken = [calls.popleft()]
+    size = taken[0].size
+    while calls and len(taken) < GATHERED_TASKS and size < GATHERED_BYTES:
+        taken.append(calls.popleft())
+        size += taken[-1].size
+    return _together(taken, numbers)
 
 
 class Answered(NamedTuple):

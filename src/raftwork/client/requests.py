@@ -3,7 +3,7 @@
 1. Calls beyond the window wait in the backlog, unsent, in order. Every call in it has
    a caller that is blocked.
 2. An enqueue that waits for room leaves the window when it is refused, so that it holds up no other
-   call, and comes back after a pause that doubles and that no two clients share.
+   call, and comes back after a pause: `backpressure`.
 3. A call ends once: with the record it asked for, with a refusal, or at its deadline.
 4. Enqueues of one task each share requests. Those that come in one turn of the client travel
    together. While ALONE_MAX of them are out, more wait until enough of those are answered, and then
@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from raftwork.client.calls import PAUSE_MAX_MS, Answered, Call, Gathered
+from raftwork.client.backpressure import Backpressure
+from raftwork.client.calls import Answered, Call, Gathered, gather
 from raftwork.errors import (
     REFUSALS,
     PermissionDenied,
@@ -36,17 +37,13 @@ WINDOW_REQUESTS = 1_024
 WINDOW_BYTES = 32 * 1024 * 1024
 #: Enqueues of one task on the wire, from which on more wait for each other.
 ALONE_MAX = 8
-#: The most tasks that travel together.
-GATHERED_TASKS = 1_000
-#: … or the bytes, give or take a task.
-GATHERED_BYTES = 256 * 1024
 #: No request is retried for longer: brokers remember ids for an hour at least, and a retry beyond
 #: their memory could store a task twice.
 RETRY_WINDOW_MS = 45 * 60 * 1000
 
 
 class Requests:
-    """The calls that are out: on the wire, in the backlog, or deferred until there is room."""
+    """The calls that are out: on the wire, in the backlog, or waiting until there is room."""
 
     def __init__(
         self, brokers: "Brokers", alarm: "Alarm", numbers: Iterator[int], rng: "Random"
@@ -54,11 +51,10 @@ class Requests:
         self._brokers = brokers
         self._alarm = alarm
         self._numbers = numbers
-        self._rng = rng
+        self._full = Backpressure(alarm, numbers, rng)
         self._window: dict[int, Call | Gathered] = {}
         self._window_bytes = 0
         self._backlog: deque[Call] = deque()
-        self._deferred: list[Call] = []
         #: Enqueues of one task that wait to travel together, by their Spec.
         self._gathering: dict[bytes, deque[Call]] = {}
         #: How many are out: by the number of their request, and together.
@@ -68,7 +64,7 @@ class Requests:
 
     def __bool__(self) -> bool:
         """Whether any call is out."""
-        return bool(self._window or self._backlog or self._deferred or self._gathering)
+        return bool(self._window or self._backlog or self._full or self._gathering)
 
     @property
     def gathers(self) -> bool:
@@ -88,7 +84,7 @@ class Requests:
                 call.deadline = latest
             if (spec := call.spec) is None:
                 self._backlog.append(call)
-            else:
+            elif not (self._full and self._full.holds(call)):
                 self._gathering.setdefault(spec, deque()).append(call)
         self._alarm.due(earliest)
         self._fill_window(now)
@@ -107,18 +103,16 @@ class Requests:
         sent = self._window.get(refused.request)
         if sent is None:
             return False
-        if isinstance(sent, Gathered):
-            self._backlog.extend(sent.parted())
-            self._leave_window(sent, now)
-            return True
-        self._leave_window(sent, now)
         error = REFUSALS[refused.code](refused.text)
-        if isinstance(error, Unavailable):
-            error.ids = sent.ids
-        if sent.wait_when_full and isinstance(error, QueueFull):
-            self._wait_for_room(sent, error, now)
+        if isinstance(error, QueueFull) and sent.wait_when_full:
+            self._full.refused(sent, error, now)
+        elif isinstance(sent, Gathered):
+            self._backlog.extend(sent.parted())
         else:
+            if isinstance(error, Unavailable):
+                error.ids = sent.ids
             self._finish(sent, error=error)
+        self._leave_window(sent, now)
         return True
 
     def follow(self, now: int) -> None:
@@ -131,7 +125,9 @@ class Requests:
     def wake(self, now: int) -> None:
         """End what is late, send what is due."""
         self._expire(now)
-        self._readmit(now)
+        if self._full:
+            self._full.wake(now)
+            self._fill_window(now)
         for sent in self._window.values():
             sent.send_again(self._brokers, self._alarm, now)
 
@@ -158,7 +154,7 @@ class Requests:
         self._window.clear()
         self._window_bytes = 0
         self._backlog.clear()
-        self._deferred.clear()
+        self._full.clear()
         self._gathering.clear()
         self._gathered.clear()
         self._out = 0
@@ -166,9 +162,11 @@ class Requests:
     def _all(self) -> list[Call]:
         sent = [call for each in self._window.values() for call in each.members]
         gathering = [call for calls in self._gathering.values() for call in calls]
-        return [*sent, *self._backlog, *self._deferred, *gathering]
+        return [*sent, *self._backlog, *self._full.calls(), *gathering]
 
     def _fill_window(self, now: int) -> None:
+        while (size := self._full.next_size()) is not None and self._room(size):
+            self._send_first(self._full.ask(), now)
         while self._backlog and self._room(self._backlog[0].size):
             self._send_first(self._backlog.popleft(), now)
         while self._gathering and self._out < ALONE_MAX and self._room(0):
@@ -189,16 +187,9 @@ class Requests:
         spec, calls = next(iter(self._gathering.items()))
         # Another Spec is next, also if some of this one are left.
         del self._gathering[spec]
-        if len(calls) == 1:
-            return calls[0]
-        taken, size = list[Call](), 0
-        while calls and len(taken) < GATHERED_TASKS and size < GATHERED_BYTES:
-            taken.append(calls.popleft())
-            size += taken[-1].size
+        sent = gather(calls, self._numbers)
         if calls:
             self._gathering[spec] = calls
-        sent = Gathered(taken)
-        sent.number = next(self._numbers)
         return sent
 
     def _send_first(self, sent: Call | Gathered, now: int) -> None:
@@ -215,6 +206,7 @@ class Requests:
         del self._window[sent.number]
         self._window_bytes -= sent.size
         self._out -= self._gathered.pop(sent.number, 0)
+        self._full.ended(sent)
         self._fill_window(now)
 
     def _finish(
@@ -235,7 +227,7 @@ class Requests:
     def _drop(self, late: set[Call], now: int) -> None:
         """These have ended, wherever they are."""
         self._backlog = deque(call for call in self._backlog if call not in late)
-        self._deferred = [call for call in self._deferred if call not in late]
+        self._full.drop(late)
         for spec, calls in list(self._gathering.items()):
             self._gathering[spec] = deque(call for call in calls if call not in late)
             if not self._gathering[spec]:
@@ -245,20 +237,3 @@ class Requests:
                 sent.members = [call for call in sent.members if call not in late]
             if not sent.members or sent in late:
                 self._leave_window(sent, now)
-
-    def _wait_for_room(self, call: Call, error: RaftworkError, now: int) -> None:
-        call.full, call.endpoint = error, None
-        call.again_at = now + round(call.pause * self._rng.uniform(0.5, 1.5))
-        call.pause = min(call.pause * 2, PAUSE_MAX_MS)
-        self._deferred.append(call)
-        self._alarm.due(call.again_at)
-
-    def _readmit(self, now: int) -> None:
-        """Put calls back into the window when their pause is over."""
-        ready = [call for call in self._deferred if now >= call.again_at]
-        if ready:
-            self._deferred = [call for call in self._deferred if now < call.again_at]
-            self._backlog.extend(ready)
-            self._fill_window(now)
-        for call in self._deferred:
-            self._alarm.due(call.again_at)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from raftwork.client.calls import GATHERED_TASK_BYTES
-from raftwork.client.requests import ALONE_MAX, GATHERED_BYTES, GATHERED_TASKS
+from raftwork.client.calls import GATHERED_BYTES, GATHERED_TASK_BYTES, GATHERED_TASKS
+from raftwork.client.requests import ALONE_MAX
 from raftwork.errors import ProtocolError, QueueFull, RaftworkError, Unavailable
 from raftwork.features.enqueue import Enqueued
 from raftwork.features.results import Answer, Ask

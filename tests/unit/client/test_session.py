@@ -2,7 +2,8 @@
 
 import pytest
 
-from raftwork.client.calls import PAUSE_FIRST_MS, PAUSE_MAX_MS, Call
+from raftwork.client.backpressure import PAUSE_FIRST_MS, PAUSE_MAX_MS
+from raftwork.client.calls import Call
 from raftwork.client.requests import RETRY_WINDOW_MS, WINDOW_BYTES, WINDOW_REQUESTS
 from raftwork.client.result_registry import Slot
 from raftwork.errors import (
