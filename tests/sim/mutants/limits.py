@@ -83,9 +83,16 @@ LIMITS = (
     ),
     _mutant(
         "who waits for room does not ask for it again",
-        f"{_CLIENT}.requests:Requests._readmit",
-        "ready = [call for call in self._deferred if now >= call.again_at]",
-        "ready = []",
+        f"{_CLIENT}.backpressure:Backpressure.wake",
+        "if now >= line.again_at:",
+        "if False:",
+        seeds=100,
+    ),
+    _mutant(
+        "who stands behind one that waits for room is forgotten once that one is taken",
+        f"{_CLIENT}.backpressure:Backpressure.ended",
+        "if line.refused or line.fresh:",
+        "if False:",
         seeds=100,
     ),
     _mutant(

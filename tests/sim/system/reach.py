@@ -12,7 +12,8 @@ from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.worker import Worker
-from raftwork.client import calls, requests
+from raftwork.client import backpressure, requests
+from raftwork.client.calls import Call, Gathered
 from raftwork.errors import QueueFull
 from raftwork.features.effects import (
     Applied,
@@ -248,6 +249,7 @@ class Reach:
 
     def __init__(self, consensus: str) -> None:
         self.counts: Counter[str] = Counter()
+        self._waited: set[Call] = set()  # for room
         self._protocol = _REACH[consensus](self.counts)
 
     def consensus(self, body: bytes) -> None:
@@ -273,7 +275,7 @@ class Reach:
             Hook(ToldWaits, "renew", self._renewed),
             Hook(CircuitBreaker, "took", self._ill("a task on trial")),
             Hook(CircuitBreaker, "succeeded", self._ill("a worker that rested is well")),
-            Hook(requests.Requests, "_wait_for_room", self._always("client waits for room")),
+            Hook(backpressure.Backpressure, "refused", self._waits_for_room),
             Hook(requests.Requests, "take", self._ended),
         )
         with hooked((*own, *self._protocol.hooks())):
@@ -294,9 +296,15 @@ class Reach:
     def _renewed(self, waits: ToldWaits) -> None:
         self.counts["parked told to a new session"] += bool(waits.parked)
 
+    def _waits_for_room(
+        self, _: backpressure.Backpressure, sent: Call | Gathered, *_rest: object
+    ) -> None:
+        self.counts["client waits for room"] += 1
+        self._waited.update(sent.members)
+
     def _ended(self, asked: requests.Requests) -> None:
         for call, _, error in asked._answered:
-            if call.pause > calls.PAUSE_FIRST_MS:
+            if call in self._waited:
                 self.counts["waiting client let in"] += error is None
                 self.counts["waited for room in vain"] += isinstance(error, QueueFull)
 
