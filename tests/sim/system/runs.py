@@ -62,6 +62,8 @@ def _run(world: World, trace: bool) -> Run:
         with _no_collector(), world.reach.watching(), PlanChecker(world).watching():
             world.run()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
+        if _told:  # inside a call of SQLite the signal's exception comes out as an SQLError
+            sys.exit(_told[0])
         checker, failure = _found(error), f"{type(error).__name__}: {error}"
     timeline = world.timeline
     lines = [str(world.shape), *timeline.lines()] if trace or failure else []
@@ -106,9 +108,18 @@ def _found(error: Exception) -> str:
     return f"{type(error).__name__} in {place or 'the simulator'}"
 
 
+#: The exit code of a process that was told to end.
+_told: list[int] = []
+
+
 def end_when_told() -> None:
     """SIGTERM ends this process as an error would: what a history has on disk goes with it."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+    def end(number: int, _: object) -> None:
+        _told.append(128 + number)
+        sys.exit(_told[0])
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def run_all(seeds: Iterable[int], jobs: int, consensus: str) -> Iterable[Run]:
