@@ -1,8 +1,8 @@
 """Enqueues that were refused for want of room and wait for it. No I/O, no clock.
 
-1. What has the same Spec waits in one line, in the order in which it was refused or came: there is
-   room for all of it or for none. Only the first of a line asks; who comes later stands behind it
-   unsent. So many callers that wait cost the brokers little more than one.
+1. What has the same Spec is for the same queue, so it waits in one line, in the order in which it
+   was refused or came. Only the first of a line asks; who comes later stands behind it unsent, also
+   if it is smaller. So many callers that wait cost the brokers little more than one.
 2. It asks again after a pause that doubles each time it is refused, and that no two clients share.
    Once it is taken the next one asks at once.
 3. What was refused together asks again in halves: the brokers store all of a request or none, so

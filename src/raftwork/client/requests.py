@@ -51,7 +51,7 @@ class Requests:
         self._brokers = brokers
         self._alarm = alarm
         self._numbers = numbers
-        self._full = Backpressure(alarm, numbers, rng)
+        self._backpressure = Backpressure(alarm, numbers, rng)
         self._window: dict[int, Call | Gathered] = {}
         self._window_bytes = 0
         self._backlog: deque[Call] = deque()
@@ -64,7 +64,7 @@ class Requests:
 
     def __bool__(self) -> bool:
         """Whether any call is out."""
-        return bool(self._window or self._backlog or self._full or self._gathering)
+        return bool(self._window or self._backlog or self._backpressure or self._gathering)
 
     @property
     def gathers(self) -> bool:
@@ -84,7 +84,7 @@ class Requests:
                 call.deadline = latest
             if (spec := call.spec) is None:
                 self._backlog.append(call)
-            elif not (self._full and self._full.holds(call)):
+            elif not (self._backpressure and self._backpressure.holds(call)):
                 self._gathering.setdefault(spec, deque()).append(call)
         self._alarm.due(earliest)
         self._fill_window(now)
@@ -105,7 +105,7 @@ class Requests:
             return False
         error = REFUSALS[refused.code](refused.text)
         if isinstance(error, QueueFull) and sent.wait_when_full:
-            self._full.refused(sent, error, now)
+            self._backpressure.refused(sent, error, now)
         elif isinstance(sent, Gathered):
             self._backlog.extend(sent.parted())
         else:
@@ -125,8 +125,8 @@ class Requests:
     def wake(self, now: int) -> None:
         """End what is late, send what is due."""
         self._expire(now)
-        if self._full:
-            self._full.wake(now)
+        if self._backpressure:
+            self._backpressure.wake(now)
             self._fill_window(now)
         for sent in self._window.values():
             sent.send_again(self._brokers, self._alarm, now)
@@ -154,7 +154,7 @@ class Requests:
         self._window.clear()
         self._window_bytes = 0
         self._backlog.clear()
-        self._full.clear()
+        self._backpressure.clear()
         self._gathering.clear()
         self._gathered.clear()
         self._out = 0
@@ -162,11 +162,11 @@ class Requests:
     def _all(self) -> list[Call]:
         sent = [call for each in self._window.values() for call in each.members]
         gathering = [call for calls in self._gathering.values() for call in calls]
-        return [*sent, *self._backlog, *self._full.calls(), *gathering]
+        return [*sent, *self._backlog, *self._backpressure.calls(), *gathering]
 
     def _fill_window(self, now: int) -> None:
-        while (size := self._full.next_size()) is not None and self._room(size):
-            self._send_first(self._full.ask(), now)
+        while (size := self._backpressure.next_size()) is not None and self._room(size):
+            self._send_first(self._backpressure.ask(), now)
         while self._backlog and self._room(self._backlog[0].size):
             self._send_first(self._backlog.popleft(), now)
         while self._gathering and self._out < ALONE_MAX and self._room(0):
@@ -206,7 +206,7 @@ class Requests:
         del self._window[sent.number]
         self._window_bytes -= sent.size
         self._out -= self._gathered.pop(sent.number, 0)
-        self._full.ended(sent)
+        self._backpressure.ended(sent)
         self._fill_window(now)
 
     def _finish(
@@ -227,7 +227,7 @@ class Requests:
     def _drop(self, late: set[Call], now: int) -> None:
         """These have ended, wherever they are."""
         self._backlog = deque(call for call in self._backlog if call not in late)
-        self._full.drop(late)
+        self._backpressure.drop(late)
         for spec, calls in list(self._gathering.items()):
             self._gathering[spec] = deque(call for call in calls if call not in late)
             if not self._gathering[spec]:

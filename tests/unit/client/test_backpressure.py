@@ -193,9 +193,10 @@ def test_one_behind_the_first_ends_at_its_deadline_as_full_and_is_sent_no_more(b
     assert answer.call.ids == ("late",)
     assert isinstance(answer.error, QueueFull)
     asked_next(play)
-    taken(play)
-    while play.shared[-1] != ["t0"] and play.answers[-1].call.ids != (f"t{behind}",):
+    play.answers.clear()
+    for _ in range(2 if behind else 1):  # those behind go together
         taken(play)
+    assert told(play) == names(*range(1 + behind))
     assert all("late" not in ids for ids in play.shared)
 
 
